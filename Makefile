@@ -1,0 +1,39 @@
+# Two commands: `make demo` runs the main job on practice videos, `make test` proves the house.
+# Both set everything up on a machine that has Python 3.11, git, make and the package registries.
+PYTHON ?= python3.11
+UV_VERSION := 0.13.9
+BIN := .venv/bin
+
+.PHONY: demo test setup lock format clean
+
+demo: setup
+	$(BIN)/dreamreel demo out/demo
+
+test: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m "not weights and not gpu" $(PYTEST)
+
+setup: .venv/ready
+
+# uv lives inside the environment, so nothing is needed from the machine but Python.
+.venv/ready: requirements.lock pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv || python3 -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	$(BIN)/uv pip sync --quiet --python $(BIN)/python requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	touch $@
+
+# Exact versions of everything, with no index host named.
+lock:
+	$(BIN)/uv pip compile --quiet --python-version 3.11 --universal --group dev --no-emit-index-url --no-annotate \
+		--no-header pyproject.toml --output-file requirements.lock
+
+format: setup
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf .venv out
