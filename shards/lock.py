@@ -25,11 +25,7 @@ class Held(ValueError):  # noqa: N818  the name is the fact
         self.where, self.holder = where, holder
         self.host, self.pid = holder.get("host"), holder.get("pid")
         self.who, self.since = holder.get("who"), holder.get("since")
-        name = (
-            f"{self.who!r} (host {self.host}, pid {self.pid}, since {_clock(self.since)})"
-            if holder
-            else "another"
-        )
+        name = f"{self.who!r} (host {self.host}, pid {self.pid}, since {_clock(self.since)})" if holder else "another"
         super().__init__(f"{where} is being written by {name}; wait for it, or end that process")
 
     def __reduce__(self) -> tuple[type["Held"], tuple[str, dict[str, Any]]]:
@@ -94,9 +90,7 @@ def _forget_after_fork() -> None:
 os.register_at_fork(after_in_child=_forget_after_fork)
 
 
-def _take(
-    fs: Any, path: str, where: str, mine: dict[str, Any], lease: float, now: Callable[[], float]
-) -> None:
+def _take(fs: Any, path: str, where: str, mine: dict[str, Any], lease: float, now: Callable[[], float]) -> None:
     if not _create(fs, path, mine):
         holder = _holder(fs, path)
         if holder and now() - holder["renewed"] <= lease:

@@ -7,7 +7,6 @@ import os
 import secrets
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -60,11 +59,7 @@ class Storage:
 
     def read(self, path: str) -> bytes:
         with _told("read", self, path):
-            return (
-                self._local(path).read_bytes()
-                if self.is_local
-                else bytes(self._fs.cat_file(self._remote(path)))
-            )
+            return self._local(path).read_bytes() if self.is_local else bytes(self._fs.cat_file(self._remote(path)))
 
     def read_range(self, path: str, start: int, end: int) -> bytes:
         """Bytes [start, end) of a file, without reading the rest of it; fewer where the file ends before."""
@@ -77,9 +72,7 @@ class Storage:
     def size(self, path: str) -> int:
         """Bytes."""
         with _told("read", self, path):
-            return (
-                self._local(path).stat().st_size if self.is_local else int(self._fs.size(self._remote(path)))
-            )
+            return self._local(path).stat().st_size if self.is_local else int(self._fs.size(self._remote(path)))
 
     def list(self, folder: str, suffix: str = "") -> "list[str]":
         """Paths, relative to the root, of the files right inside `folder`, sorted; [] where it is not."""
@@ -100,9 +93,19 @@ class Storage:
             with _told("write", self, path):
                 self._fs.pipe_file(self._remote(path), data)
 
+    def append(self, path: str, data: bytes) -> None:
+        """Add `data` to the end of a local file; durable on return. A crash may leave a part of it there."""
+        with _told("write", self, path), self._local(path).open("ab") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+
     @contextlib.contextmanager
     def writer(self, path: str) -> Iterator[BinaryIO]:
-        """A stream whose content becomes `path` when the body ends; nothing appears when the body raises."""
+        """A stream to write, seek and read back, whose content becomes `path` when the body ends.
+
+        Nothing appears when the body raises.
+        """
         with self._written_aside(path) if self.is_local else self._put_when_whole(path) as stream:
             yield stream
 
@@ -168,9 +171,7 @@ class Storage:
                 aside.replace(target)
                 _sync_folder(target.parent)
         finally:
-            with contextlib.suppress(
-                OSError
-            ):  # a full disk again, at the flush of what the error left buffered
+            with contextlib.suppress(OSError):  # a full disk again, at the flush of what the error left buffered
                 stream.close()
             aside.unlink(missing_ok=True)
 
@@ -178,7 +179,7 @@ class Storage:
     def _put_when_whole(self, path: str) -> Iterator[BinaryIO]:
         with tempfile.TemporaryDirectory(prefix="dreamreel-") as folder:
             local = Path(folder, "whole")
-            with _full_disk_told(Storage(folder, True), "whole"), local.open("wb") as stream:
+            with _full_disk_told(Storage(folder, True), "whole"), local.open("w+b") as stream:
                 yield stream
             with _told("write", self, path):
                 if local.stat().st_size <= _SMALL:
@@ -187,23 +188,20 @@ class Storage:
                     self._fs.put_file(str(local), self._remote(path))
 
 
-_SMALL = (
-    64 << 20
-)  # bytes that go up from memory in one request; more goes up in parts, and shows once it is whole
-_opened = threading.local()
+_SMALL = 64 << 20  # bytes that go up from memory in one request; more goes up in parts, and shows once it is whole
+_opened: dict[tuple[int, str], tuple[Any, str]] = {}
 
 
 def _filesystem(url: str) -> tuple[Any, str]:
     """The fsspec filesystem of a URL and the root's path in it; a new one after a fork."""
-    if getattr(_opened, "pid", None) != os.getpid():
-        _opened.pid, _opened.by_url = os.getpid(), {}
-    if url not in _opened.by_url:
+    mine = os.getpid(), url
+    if mine not in _opened:
         try:
             # Listings are never cached: another process may have added a shard a moment ago.
-            _opened.by_url[url] = fsspec.core.url_to_fs(url, use_listings_cache=False)
+            _opened[mine] = fsspec.core.url_to_fs(url, use_listings_cache=False)
         except (ValueError, ImportError) as error:
             raise StorageError(f"cannot open {url}: {error}") from None
-    return cast(tuple[Any, str], _opened.by_url[url])
+    return _opened[mine]
 
 
 _ACCESS = "permission denied; give yourself access, or choose another place"
@@ -233,9 +231,7 @@ def _told(what: str, storage: Storage, path: str) -> Iterator[None]:
     except FileNotFoundError:
         raise Missing(f"cannot {what} {where}: there is no such file; check the path") from None
     except _troubles() as error:
-        why = _MENDS.get(
-            getattr(error, "errno", None) or _errno_of(error), str(error) or type(error).__name__
-        )
+        why = _MENDS.get(getattr(error, "errno", None) or _errno_of(error), str(error) or type(error).__name__)
         raise StorageError(f"cannot {what} {where}: {why}") from error
 
 
@@ -264,7 +260,7 @@ def _open_aside(target: Path) -> tuple[Path, Any]:
     """A new hidden file beside `target`, locked for as long as its writer lives (see `_sweep`)."""
     while True:
         aside = target.with_name(f".{target.name}.{secrets.token_hex(6)}.aside")
-        stream = aside.open("xb")
+        stream = aside.open("x+b")
         with contextlib.suppress(OSError):  # no locks here: then nothing is swept either
             fcntl.flock(stream.fileno(), fcntl.LOCK_EX)
         if os.fstat(stream.fileno()).st_nlink:  # else a sweep came between the two lines above

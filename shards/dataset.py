@@ -1,0 +1,226 @@
+"""Reading a dataset: its index from the sidecars alone, and any sample by one read of its bytes."""
+
+import json
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self, overload
+
+import numpy as np
+import pyarrow as pa
+
+from shards import sidecar
+from shards.entry import from_members
+from shards.sample import SCHEMA, Sample
+from shards.storage import Missing, Storage
+from shards.verdicts import Decision, Verdicts, decisions
+from shards.writer import FOLDER, INFO, DatasetInfo
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shard:
+    """One shard of an open dataset."""
+
+    stem: str  # "clips-000012"
+    num_samples: int
+    bytes: int  # of the tar
+    sha256: str  # of the tar
+
+    @property
+    def tar(self) -> str:
+        """Path in the storage."""
+        return f"{FOLDER}/{self.stem}.tar"
+
+    @property
+    def sidecar(self) -> str:
+        return f"{FOLDER}/{self.stem}.parquet"
+
+
+class Dataset:
+    """The samples of a dataset folder in the order of its shards: `ds[3]`, `ds[10:20]`, `ds["9f2c..."]`.
+
+    It is the dataset as it was when opened; a build that goes on adds shards for the next `open`. It can be
+    pickled (the other side reads the same shards' sidecars again) and used after a fork and from threads.
+    """
+
+    def __init__(self, storage: Storage, info: DatasetInfo, shards: Sequence[Shard], index: pa.Table) -> None:
+        self.storage = storage
+        self.info = info
+        self.shards = list(shards)
+        self.index = index  # every row of every sidecar in order (`sidecar.SCHEMA`), and `shard`, the stem
+        self._keys: list[str] = index["key"].to_pylist()
+        self._places = _places(index)
+        self._shard_of = np.repeat(np.arange(len(shards)), [s.num_samples for s in shards])
+        self._files = _OpenFiles(storage)
+
+    @classmethod
+    def open(cls, url: str | os.PathLike[str]) -> Self:
+        """Open a folder or fsspec URL; reads dataset.json and the sidecars, never a tar.
+
+        Raises `ValueError` where there is no dataset, or one of a later format.
+        """
+        storage = Storage.at(url)
+        info = read_info(storage)
+        paths = storage.list(FOLDER, ".parquet")
+        return cls._of(storage, info, [Path(path).stem for path in paths])
+
+    @classmethod
+    def _of(cls, storage: Storage, info: DatasetInfo, stems: Sequence[str]) -> Self:
+        with ThreadPoolExecutor(_READERS) as readers:
+            parts = list(readers.map(lambda stem: _read_sidecar(storage, stem), stems))
+        tables = [table for _, table in parts]
+        empty = sidecar.SCHEMA.append(pa.field("shard", pa.string())).empty_table()
+        return cls(storage, info, [shard for shard, _ in parts], pa.concat_tables([empty, *tables]))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Dataset._of, (self.storage, self.info, [shard.stem for shard in self.shards])
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    @overload
+    def __getitem__(self, which: int | str) -> Sample: ...
+    @overload
+    def __getitem__(self, which: slice) -> "View": ...
+    def __getitem__(self, which: int | str | slice) -> "Sample | View":
+        """The sample at a row or with a key, or a view of a range; raises `IndexError` or `KeyError`."""
+        if isinstance(which, slice):
+            return self.rows(range(len(self))[which])
+        row = self.row_of(which) if isinstance(which, str) else which
+        return from_members(self.key_of(row), self.raw(row))
+
+    def __iter__(self) -> Iterator[Sample]:
+        return (self[row] for row in range(len(self)))
+
+    def raw(self, row: int) -> dict[str, bytes]:
+        """The members of the sample at `row` as they are in the tar, by extension; decodes nothing."""
+        places = self._places[row].tolist()
+        tar = self.shards[self._shard_of[row]].tar
+        return self._files.read(tar, places)
+
+    def key_of(self, row: int) -> str:
+        return self._keys[row]
+
+    def row_of(self, key: str) -> int:
+        """The row of a key; raises `KeyError`."""
+        return self._rows[key]
+
+    def rows(self, rows: Sequence[int]) -> "View":
+        """These rows, in this order, as a sequence of samples that are read when they are asked for."""
+        return View(self, rows)
+
+    def verdicts(self) -> Verdicts:
+        """What people decided about the samples."""
+        return Verdicts(self.storage)
+
+    def decisions(self) -> dict[str, Decision]:
+        """What holds of it now, by key, for the samples that still have the content that was judged."""
+        return decisions(self.verdicts().events(), self.index)
+
+    @cached_property
+    def _rows(self) -> dict[str, int]:
+        return {key: row for row, key in enumerate(self._keys)}
+
+
+@dataclass(frozen=True, eq=False)
+class View(Sequence[Sample]):
+    """Some rows of a dataset; nothing is read before it is asked for."""
+
+    dataset: Dataset
+    row_numbers: Sequence[int]
+
+    def __len__(self) -> int:
+        return len(self.row_numbers)
+
+    @overload
+    def __getitem__(self, which: int) -> Sample: ...
+    @overload
+    def __getitem__(self, which: slice) -> "View": ...
+    def __getitem__(self, which: int | slice) -> "Sample | View":
+        if isinstance(which, slice):
+            return View(self.dataset, self.row_numbers[which])
+        return self.dataset[self.row_numbers[which]]
+
+    def raw(self, position: int) -> dict[str, bytes]:
+        return self.dataset.raw(self.row_numbers[position])
+
+
+def read_info(storage: Storage) -> DatasetInfo:
+    """What dataset.json says; raises `ValueError` where it is missing, damaged, or of a later format."""
+    try:
+        said: Mapping[str, Any] = json.loads(storage.read(INFO))
+        if said["schema"] > SCHEMA:
+            raise ValueError(f"{storage.url} is of format {said['schema']}, this code reads up to {SCHEMA}; update it")
+        return DatasetInfo(**{f.name: said[f.name] for f in fields(DatasetInfo)})
+    except Missing:
+        raise ValueError(f"{storage.url} is not a dataset: it has no {INFO}; check the path") from None
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise ValueError(f"{storage.url}/{INFO} is damaged ({error!r}); build into the folder again") from None
+
+
+_READERS = 16  # sidecars that are fetched at once
+_OPEN_FILES = 128  # descriptors kept
+
+
+def _read_sidecar(storage: Storage, stem: str) -> tuple[Shard, pa.Table]:
+    path = f"{FOLDER}/{stem}.parquet"
+    table, about = sidecar.from_parquet(storage.read(path), f"{storage.url}/{path}")
+    shard = Shard(stem=stem, num_samples=about.num_samples, bytes=about.tar_bytes, sha256=about.tar_sha256)
+    return shard, table.append_column("shard", pa.array([stem] * table.num_rows, pa.string()))
+
+
+def _places(index: pa.Table) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Where each member's data begins and ends in the tar: int64 [N, 2 * members]."""
+    columns = []
+    for prefix in sidecar.PLACES.values():
+        offset, size = (index[f"{prefix}_{what}"].to_numpy() for what in ("offset", "size"))
+        columns += [offset, offset + size]
+    return np.stack(columns, axis=1)
+
+
+class _Descriptor:
+    """A file opened for reading; closed when nobody holds this any more."""
+
+    def __init__(self, path: Path) -> None:
+        self.number = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+    def __del__(self) -> None:
+        if hasattr(self, "number"):
+            os.close(self.number)
+
+
+class _OpenFiles:
+    """Reads byte ranges of a storage's files; of local files the last used descriptors stay open."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self._open: OrderedDict[str, _Descriptor] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def read(self, path: str, places: Sequence[int]) -> dict[str, bytes]:
+        start, end = places[0], places[-1]
+        if self._storage.is_local:
+            data = os.pread(self._descriptor(path).number, end - start, start)
+        else:
+            data = self._storage.read_range(path, start, end)
+        if len(data) < end - start:
+            raise ValueError(f"{path} ends before byte {end}; fetch or write the shard again")
+        spans = zip(sidecar.PLACES, places[::2], places[1::2], strict=True)
+        return {name: data[a - start : b - start] for name, a, b in spans}
+
+    def _descriptor(self, path: str) -> _Descriptor:
+        """A thread keeps what it got here open for as long as it reads, even when it is dropped meanwhile."""
+        with self._lock:
+            if path not in self._open:
+                local = self._storage.local_path(path)
+                assert local is not None
+                self._open[path] = _Descriptor(local)
+                if len(self._open) > _OPEN_FILES:
+                    self._open.popitem(last=False)
+            self._open.move_to_end(path)
+            return self._open[path]

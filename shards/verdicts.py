@@ -1,0 +1,210 @@
+"""What people decided about samples: events, only ever added, that lie over shards that never change."""
+
+import io
+import json
+import secrets
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from typing import Literal, TypeAlias, cast
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from shards.entry import canonical_json
+from shards.storage import Storage
+
+FOLDER = "verdicts"
+
+Action: TypeAlias = Literal["accept", "reject", "flag", "skip", "drop_track", "rename_subject", "edit_caption", "undo"]
+_VALUE: Mapping[str, type | None] = {
+    "accept": None,
+    "reject": None,
+    "flag": None,  # to be looked at again; decides nothing
+    "skip": None,  # seen, not decided
+    "drop_track": int,  # track id
+    "rename_subject": str,  # noun
+    "edit_caption": str,  # text
+    "undo": None,  # `undoes` names the event
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verdict:
+    """What one person decided about one sample as it was (`sha256`). Raises `ValueError` where it is none."""
+
+    id: str
+    who: str
+    when: float  # seconds since 1970
+    key: str  # of the sample
+    sha256: str  # content digest of the sample that was seen
+    action: Action
+    value: int | str | None = None
+    undoes: str | None = None  # id of an earlier verdict, for "undo"
+
+    def __post_init__(self) -> None:
+        if self.action not in _VALUE:
+            raise ValueError(f"verdict {self.id}: no action {self.action!r}; there are {', '.join(_VALUE)}")
+        wanted = _VALUE[self.action]
+        if (type(self.value) is not wanted) if wanted else (self.value is not None):
+            needs = f"a value of type {wanted.__name__}" if wanted else "no value"
+            raise ValueError(f"verdict {self.id}: {self.action} takes {needs}, not {self.value!r}")
+        if (self.undoes is not None) != (self.action == "undo"):
+            raise ValueError(f"verdict {self.id}: `undoes` names the event that an undo takes back, and only there")
+
+
+def verdict(
+    who: str,
+    key: str,
+    sha256: str,
+    action: Action,
+    value: int | str | None = None,
+    *,
+    undoes: str | None = None,
+    now: Callable[[], float] = time.time,
+    new_id: Callable[[], str] = lambda: secrets.token_hex(8),
+) -> Verdict:
+    """A new verdict, made now."""
+    return Verdict(id=new_id(), who=who, when=now(), key=key, sha256=sha256, action=action, value=value, undoes=undoes)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Decision:
+    """What holds of a sample after all verdicts."""
+
+    accepted: bool | None = None  # None: not decided
+    subject: str | None = None  # None: as it is in the shard
+    caption: str | None = None
+    dropped_tracks: frozenset[int] = frozenset()
+
+
+class Verdicts:
+    """The verdicts of a dataset. Each of these objects appends to a file of its own: any number may write."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        now: Callable[[], float] = time.time,
+        new_id: Callable[[], str] = lambda: secrets.token_hex(4),
+    ) -> None:
+        self._storage = storage
+        self._now, self._new_id = now, new_id
+        self._path: str | None = None
+
+    def append(self, *verdicts: Verdict) -> None:
+        """Add verdicts; on return they have reached the disk. An object store gets one object a call."""
+        lines = to_jsonl(verdicts)
+        path, self._path = (
+            self._path,
+            None,
+        )  # where this append fails, its half line stays the last of its file
+        if path is None:
+            path = self._new_path()
+            self._storage.write(path, lines)
+        else:
+            self._storage.append(path, lines)
+        self._path = path if self._storage.is_local else None
+
+    def events(self) -> list[Verdict]:
+        """Every verdict of everyone, in the order they were made; a line torn by a crash is left out."""
+        paths = self._storage.list(FOLDER, ".jsonl")
+        found = {v.id: v for path in paths for v in from_jsonl(self._storage.read(path), path)}
+        return sorted(found.values(), key=lambda v: (v.when, v.id))
+
+    def add(self, verdicts: Iterable[Verdict]) -> int:
+        """Append those that are not here yet (an import may be repeated); returns how many that were."""
+        here = {v.id for v in self.events()}
+        new = [v for v in verdicts if v.id not in here]
+        if new:
+            self.append(*new)
+        return len(new)
+
+    def _new_path(self) -> str:
+        when = datetime.fromtimestamp(self._now(), UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+        return f"{FOLDER}/{when}-{self._new_id()}.jsonl"
+
+
+def decisions(events: Iterable[Verdict], index: pa.Table) -> dict[str, Decision]:
+    """What holds of each sample that was judged as it is now in `index` (columns key and sha256), by key.
+
+    The last of several verdicts about the same thing holds, whoever gave it. An undo takes one verdict back;
+    it can be undone itself. A verdict about other content of the same key is void.
+    """
+    content = dict(zip(index["key"].to_pylist(), index["sha256"].to_pylist(), strict=True))
+    decided: dict[str, Decision] = {}
+    for event in _not_undone(sorted(events, key=lambda v: (v.when, v.id))):
+        if content.get(event.key) == event.sha256:
+            decided[event.key] = _after(decided.get(event.key, Decision()), event)
+    return decided
+
+
+def to_jsonl(events: Iterable[Verdict]) -> bytes:
+    """One verdict a line."""
+    return b"".join(canonical_json(asdict(event)) + b"\n" for event in events)
+
+
+def from_jsonl(data: bytes, where: str = "the file") -> list[Verdict]:
+    """Verdicts of `to_jsonl`, but a last line without end. Raises `ValueError` for a line that is none."""
+    *lines, _torn = data.split(b"\n")
+    events = []
+    for number, line in enumerate(lines, 1):
+        try:
+            events.append(Verdict(**json.loads(line)))
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{where}, line {number} is not a verdict: {error}; take the line out") from None
+    return events
+
+
+_SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("who", pa.string()),
+        ("when", pa.float64()),
+        ("key", pa.string()),
+        ("sha256", pa.string()),
+        ("action", pa.string()),
+        ("value", pa.string()),  # as JSON
+        ("undoes", pa.string()),
+    ]
+)
+
+
+def to_parquet(events: Iterable[Verdict]) -> bytes:
+    """One verdict a row; `value` as JSON."""
+    rows = [{**asdict(v), "value": None if v.value is None else json.dumps(v.value)} for v in events]
+    sink = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA), sink, compression="zstd")
+    return sink.getvalue()
+
+
+def from_parquet(data: bytes, where: str = "the file") -> list[Verdict]:
+    """Verdicts of `to_parquet`; raises `ValueError` for what is none."""
+    try:
+        rows = pq.read_table(io.BytesIO(data)).to_pylist()
+        return [Verdict(**{**r, "value": None if r["value"] is None else json.loads(r["value"])}) for r in rows]
+    except (pa.ArrowInvalid, TypeError, KeyError, ValueError) as error:
+        raise ValueError(f"{where} does not hold verdicts: {error}; export it again") from None
+
+
+def _not_undone(events: Sequence[Verdict]) -> list[Verdict]:
+    """Without undone verdicts and without the undos; read from the end, because an undo may be undone."""
+    undone: set[str | None] = set()
+    kept = []
+    for event in reversed(events):
+        if event.id not in undone:
+            (undone.add(event.undoes) if event.action == "undo" else kept.append(event))
+    return kept[::-1]
+
+
+def _after(decision: Decision, event: Verdict) -> Decision:
+    match event.action:
+        case "accept" | "reject":
+            return replace(decision, accepted=event.action == "accept")
+        case "drop_track":
+            return replace(decision, dropped_tracks=decision.dropped_tracks | {cast(int, event.value)})
+        case "rename_subject":
+            return replace(decision, subject=cast(str, event.value))
+        case "edit_caption":
+            return replace(decision, caption=cast(str, event.value))
+    return decision
