@@ -8,10 +8,12 @@ lengths, never frames or video bytes, so they are small enough to travel between
 """
 
 import hashlib
-from dataclasses import dataclass, field
-from typing import Annotated, Literal, TypeAlias
+import json
+from dataclasses import dataclass, field, fields, is_dataclass
+from functools import cache
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar, get_type_hints
 
-from pydantic import Field
+from pydantic import Field, TypeAdapter
 
 from shards.rle import Box, Rle
 
@@ -97,7 +99,7 @@ class Clip:
 class Encoded(Clip):
     """The clip as it will be shipped: one H.264 MP4, upright, square pixels, even size."""
 
-    path: str  # the MP4, readable by every worker
+    path: str  # the MP4, as a path or URL that every worker reads
     sha256: str  # of the MP4
     width: int  # pixels
     height: int
@@ -173,6 +175,7 @@ class Judged(Tracked):
     """A clip that passed every rule, with all that was measured on it."""
 
     scores: dict[str, float]
+    phash: tuple[str, ...]  # perceptual hashes of four evenly spread frames, 16 hex digits each
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,3 +186,40 @@ class Rejected:
     why: str  # a rule's name ("size.area") or a short sentence without numbers that change from clip to clip
     value: float | str | None  # what was measured
     scores: dict[str, float] = field(default_factory=dict)  # all that was measured up to here
+
+
+T = TypeVar("T")
+
+
+def grow(kind: type[T], record: Any, **added: Any) -> T:
+    """`record` grown to `kind` by the fields that `kind` adds."""
+    return kind(**{f.name: getattr(record, f.name) for f in fields(record)}, **added)
+
+
+def to_json(records: Any) -> str:
+    """What a stage added to a record, as JSON: the fields of its own class; a list of clips without their video."""
+    if isinstance(records, list):
+        return json.dumps([_own_fields(record) for record in records], separators=(",", ":"))
+    return json.dumps(_own_fields(records), separators=(",", ":"))
+
+
+def from_json(kind: type[Any], record: Any, added: str) -> Any:
+    """The inverse of `to_json`: `record` as it grew to `kind`; from a `Video` to `Clip` it is a list of clips."""
+    values = json.loads(added)
+    adapters = _own_adapters(kind)
+    if kind is Clip:
+        return [Clip(video=record, **{n: adapters[n].validate_python(v) for n, v in clip.items()}) for clip in values]
+    return grow(kind, record, **{name: adapters[name].validate_python(value) for name, value in values.items()})
+
+
+def _own_fields(record: Any) -> dict[str, Any]:
+    adapters = _own_adapters(type(record))
+    return {name: adapter.dump_python(getattr(record, name), mode="json") for name, adapter in adapters.items()}
+
+
+@cache
+def _own_adapters(kind: type[Any]) -> dict[str, TypeAdapter[Any]]:
+    """A codec for each field that `kind` adds to the record before it; a clip's video stands in the plan already."""
+    inherited = {f.name for base in kind.__mro__[1:] if is_dataclass(base) for f in fields(base)} | {"video"}
+    hints = get_type_hints(kind, include_extras=True)
+    return {f.name: TypeAdapter(hints[f.name]) for f in fields(kind) if f.name not in inherited}

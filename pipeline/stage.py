@@ -1,7 +1,7 @@
 """What a stage is: frozen settings whose `open()` gives a function over a batch of records."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -18,7 +18,7 @@ class Settings(BaseModel):
 
 
 class Needs(Settings):
-    """What one worker of a stage takes of a machine."""
+    """What one worker of a stage takes of a machine. Stages without a GPU share the workers of one pool."""
 
     cpus: float = 1.0
     gpus: float = 0.0
@@ -29,27 +29,28 @@ class Stage(Settings, Generic[A, B]):
     """A step of a clip's way. The settings object is the recipe's entry, the stage, and what the record says of it.
 
     `open()` loads what is heavy, in the worker that will use it, and returns a function from a batch of records to
-    one answer each, in order: the grown record or `Rejected`. A stage that makes many of one (`Cutter`) answers with
-    a list of records.
+    one answer each, in order: the grown record or `Rejected`. Only the `Cutter` answers with many (a list).
     """
 
     name: ClassVar[str]
+    gives: ClassVar[type | None] = None  # the record it grows; None for a filter
+    filters: ClassVar[bool] = False  # passes a record unchanged or rejects it: later answers do not depend on it
+    reads_video: ClassVar[bool] = True  # opens the clip's MP4
+    uses_model: ClassVar[bool] = True  # costs what is worth keeping: never run again by `refilter`
+    outside: ClassVar[frozenset[str]] = frozenset({"needs"})  # settings that cannot change an answer
+
     needs: Needs = Needs()
 
-    def open(self) -> "Callable[[Sequence[A]], Sequence[B | Rejected]]":
-        raise NotImplementedError
+    def open(self) -> Callable[[Sequence[A]], Sequence[B | Rejected]]:
+        raise NotImplementedError(f"{type(self).__name__} has no open()")
 
     def fingerprint(self) -> str:
         """Names whatever besides the settings decides the answers: weights, library versions."""
         return ""
 
-    def holds(self, record: B) -> bool:  # noqa: ARG002  only a stage with effects needs the record
-        """Whether an answer given earlier can still be built on (the Encoder's file may be gone)."""
-        return True
-
     def digest(self) -> str:
-        """Settings and fingerprint in one name; what a worker takes of a machine is not part of it."""
-        return record_key(self.name, self.model_dump_json(exclude={"needs"}), self.fingerprint())
+        """Settings and fingerprint in one name: equal digests promise equal answers."""
+        return record_key(self.name, self.model_dump_json(exclude=set(self.outside)), self.fingerprint())
 
 
-AnyStage = Stage[Any, Any]
+AnyStage: TypeAlias = Stage[Any, Any]

@@ -89,6 +89,12 @@ def read(storage: Storage, shard: int) -> list[Row]:
     return sorted(unique.values(), key=lambda row: row.at)
 
 
+def closed(storage: Storage) -> set[int]:
+    """Numbers of the planned shards that are finished."""
+    stems = [path.removeprefix(f"{FOLDER}/").removesuffix(".parquet") for path in storage.list(FOLDER, ".parquet")]
+    return {int(stem) for stem in stems if stem.isdigit()}
+
+
 def tables(storage: Storage, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
     """Every file of rows as an Arrow table, for those who look at a whole build (`stats`, the page)."""
     for path in storage.list(FOLDER, ".parquet"):
@@ -108,9 +114,14 @@ def plan_files(storage: Storage) -> list[str]:
     return [p for p in storage.list(FOLDER, ".parquet") if p.startswith(f"{FOLDER}/plan-")]
 
 
+def read_plan_file(storage: Storage, path: str, columns: Sequence[str] | None = None) -> pa.Table:
+    """One file of the plan: columns shard, video, record."""
+    return pq.read_table(io.BytesIO(storage.read(path)), columns=list(columns) if columns else None)
+
+
 def read_plan(storage: Storage, columns: Sequence[str] | None = None) -> pa.Table:
-    """The whole plan, sorted by shard: columns shard, video, record."""
-    parts = [pq.read_table(io.BytesIO(storage.read(p)), columns=columns) for p in plan_files(storage)]
+    """The whole plan, sorted by shard."""
+    parts = [read_plan_file(storage, path, columns) for path in plan_files(storage)]
     schema = PLAN_SCHEMA if columns is None else pa.schema([PLAN_SCHEMA.field(c) for c in columns])
     return pa.concat_tables(parts) if parts else schema.empty_table()
 

@@ -1,0 +1,339 @@
+"""The build: takes every planned clip through the stages, writes each answer into the ledger, closes shard after shard.
+
+One loop drives any runner. It admits videos while few clips are open, hands batches to the stages (the last first, so
+that work drains), and settles each answer. A shard is closed once all its clips are decided; shards are decided in
+order, because a duplicate is judged against what earlier shards keep. Killed at any instant, a build that is started
+again finds every durable answer in the ledger and goes on; a shard's bytes depend on its clips alone.
+"""
+
+import json
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pyarrow.compute as pc
+
+from pipeline import plan
+from pipeline.journal import Journal
+from pipeline.line import Line
+from pipeline.plan import Item
+from pipeline.recipe import Recipe
+from pipeline.records import Encoded, Measured, Rejected, Video, to_json
+from pipeline.runners import Answer, Crashed, Job, Outcome, Pool
+from pipeline.sources import SourceFault
+from pipeline.stages.duplicate import DuplicateIndex
+from pipeline.stages.encoder import part_path
+from pipeline.stages.packer import Load, Packed
+from shards import ledger
+from shards.ledger import Row
+from shards.storage import Storage
+
+OPEN_CLIPS = 64
+"""Clips and videos that are under way at a time."""
+OPEN_SHARDS = 4
+"""Shards that are in work at a time: what the driver holds in memory."""
+
+
+@dataclass
+class Work:
+    """A video or clip on its way."""
+
+    shard: int
+    record: Any
+    stage: int = 0  # the next stage
+    has_file: bool = False  # its MP4 is known to lie in parts/
+
+
+@dataclass
+class Shard:
+    """A planned shard in work."""
+
+    number: int
+    to_admit: deque[Item]
+    open: int = 0  # videos and clips under way
+    kept: list[Measured] = field(default_factory=list)
+    packing: bool = False
+
+    @property
+    def decided(self) -> bool:
+        return not self.to_admit and not self.open
+
+
+class Build:
+    """One run over one dataset, with the lock held and the plan made by the caller."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        name: str,
+        recipe: Recipe,
+        line: Line,
+        pool: Pool,
+        *,
+        donors: Sequence[Storage] = (),
+        models_run: bool = True,
+        on_row: Callable[[Row], None] = lambda row: None,
+        stopping: Callable[[], bool] = lambda: False,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._storage, self._name, self._recipe, self._line, self._pool = storage, name, recipe, line, pool
+        self._seen = DuplicateIndex()
+        self._journal = Journal(storage, donors, clock=clock)
+        self._models_run, self._on_row, self._stopping, self._clock = models_run, on_row, stopping, clock
+        self._packer = len(line)  # the runner's stages are the line's, and the packer behind them
+        self._encoder = line.position("encoder")
+        self._queues: list[deque[Work]] = [deque() for _ in range(len(line) + 1)]
+        self._under_way: dict[int, list[Work]] = {}  # id of a job -> what its records belong to
+        self._shards: dict[int, Shard] = {}  # in work, in order
+        self._planned: Iterator[tuple[int, list[Item]]] = iter(())
+
+    def run(self) -> bool:
+        """Work until the plan is done (True) or `stopping` says stop (False: what is under way is finished first)."""
+        self._planned = plan.shards(self._storage, without=ledger.closed(self._storage))
+        self._remember_kept()
+        try:
+            while True:
+                if not self._stopping():
+                    self._admit()
+                    self._dispatch()
+                answers = self._pool.collect()
+                for answer in answers:
+                    self._settle(answer)
+                self._close_shards()
+                self._journal.flush(due=True)
+                if not answers and (self._stopping() or self._idle()):
+                    return self._idle()
+        finally:
+            self._journal.flush()
+
+    def _idle(self) -> bool:
+        return not self._shards and not any(self._queues)
+
+    # --- admitting
+
+    def _admit(self) -> None:
+        """Take in planned items while there is room."""
+        while sum(shard.open for shard in self._shards.values()) < OPEN_CLIPS:
+            waiting = next((shard for shard in self._shards.values() if shard.to_admit), None)
+            if waiting is None and len(self._shards) >= OPEN_SHARDS:
+                return
+            if waiting is None:
+                number, items = next(self._planned, (None, []))
+                if number is None:
+                    return
+                self._journal.open(number)
+                self._shards[number] = Shard(number, deque(items))
+                continue
+            self._admit_item(waiting, waiting.to_admit.popleft())
+
+    def _admit_item(self, shard: Shard, item: Item) -> None:
+        if isinstance(item, SourceFault):
+            rejected = Rejected(stage="source", why=item.why, value=item.value)
+            self._write_once(self._row(shard.number, item.id, item.id, "source", item.id, rejected))
+            return
+        shard.open += 1
+        self._advance(Work(shard.number, item))
+
+    def _advance(self, work: Work) -> None:
+        """Move on by what the ledger knows, then queue for the first stage that it does not."""
+        while work.stage < len(self._line):
+            row = self._journal.known(work.shard, work.record.key, self._line.stage_key(work.stage, work.record))
+            if row is None or row.outcome == "failed":
+                self._queue(work)
+                return
+            if row.outcome == "rejected":
+                self._leave(work)
+                return
+            grown = self._line.grow(work.stage, work.record, row.added)
+            if isinstance(grown, list):
+                self._fan_out(work, grown)
+                return
+            if isinstance(grown, Encoded) and not isinstance(work.record, Encoded):
+                grown = replace(grown, path=f"{self._storage.url}/{part_path(grown.key)}")  # folders move
+            work.record, work.stage = grown, work.stage + 1
+        self._keep(work)
+
+    def _queue(self, work: Work) -> None:
+        stage = self._line.stages[work.stage]
+        if stage.uses_model and not self._models_run:
+            rejected = Rejected(stage=stage.name, why="needs a model run", value=None)
+            self._write(self._answered(work, work.stage, rejected))
+            self._leave(work)
+        elif stage.reads_video and self._lacks_file(work):
+            self._queues[self._encoder].append(work)  # bring the file back first
+        else:
+            self._queues[work.stage].append(work)
+
+    def _lacks_file(self, work: Work) -> bool:
+        if not isinstance(work.record, Encoded) or work.has_file:
+            return False
+        work.has_file = self._storage.exists(part_path(work.record.key))
+        return not work.has_file
+
+    def _fan_out(self, work: Work, clips: list[Any]) -> None:
+        self._shards[work.shard].open += len(clips)
+        self._leave(work)
+        for clip in clips:
+            self._advance(Work(work.shard, clip, work.stage + 1))
+
+    def _leave(self, work: Work) -> None:
+        self._shards[work.shard].open -= 1
+
+    def _keep(self, work: Work) -> None:
+        shard = self._shards[work.shard]
+        if self._lacks_file(work) and not self._is_written(shard.number):
+            self._queues[self._encoder].append(work)
+            return
+        shard.kept.append(work.record)
+        self._leave(work)
+
+    # --- working
+
+    def _dispatch(self) -> None:
+        """Hand batches to the workers, the last stages first."""
+        for stage in reversed(range(len(self._queues))):
+            queue = self._queues[stage]
+            while queue and self._pool.free(stage) > 0:
+                batch = [queue.popleft() for _ in range(min(len(queue), self._batch(stage)))]
+                job = Job(stage=stage, records=tuple(work.record for work in batch))
+                self._under_way[id(job)] = batch
+                self._pool.submit(job)
+
+    def _batch(self, stage: int) -> int:
+        return 1 if stage == self._packer else self._line.stages[stage].needs.batch
+
+    def _settle(self, answer: Answer) -> None:
+        batch = self._under_way.pop(id(answer.job))
+        seconds = answer.seconds / len(batch)
+        for work, outcome in zip(batch, answer.outcomes, strict=True):
+            if answer.job.stage == self._packer:
+                self._settle_packed(self._shards[work.shard], outcome)
+            elif answer.job.stage != work.stage and isinstance(outcome, Encoded):  # its file is back
+                work.has_file = True
+                self._advance(work)
+            else:
+                self._settle_work(work, answer.job.stage, outcome, seconds, answer.worker)
+
+    def _settle_work(self, work: Work, stage: int, outcome: Outcome, seconds: float, worker: str) -> None:
+        self._write(self._answered(work, stage, outcome, seconds, worker))
+        if isinstance(outcome, Rejected | Crashed):
+            self._leave(work)
+        else:
+            work.has_file = work.has_file or stage == self._encoder
+            self._advance(work)
+
+    # --- closing
+
+    def _close_shards(self) -> None:
+        """Decide shards in order; pack those that keep something; forget those that are written."""
+        for shard in list(self._shards.values()):
+            if not shard.packing:
+                if not shard.decided:
+                    return
+                self._decide(shard)
+
+    def _decide(self, shard: Shard) -> None:
+        shard.packing = True
+        shard.kept = [clip for clip in sorted(shard.kept, key=lambda clip: clip.key) if self._is_new(shard, clip)]
+        if not shard.kept or self._is_written(shard.number):
+            self._finish(shard)
+            return
+        load = Load(
+            key=f"shard-{shard.number:06d}",
+            dataset=self._storage.url,
+            name=self._name,
+            number=shard.number,
+            clips=tuple(shard.kept),
+            recipe=self._recipe.name,
+            models=self._line.models,
+            rules=self._recipe.rules.model_dump(mode="json", exclude_none=True),
+        )
+        self._queues[self._packer].append(Work(shard.number, load, self._packer))
+
+    def _is_new(self, shard: Shard, clip: Measured) -> bool:
+        """Whether no clip that was kept looks like this one; says so in the ledger if one does."""
+        rule = self._recipe.rules.duplicate
+        if rule is None:
+            return True
+        nearest = self._seen.nearest(clip.phash)
+        broken = nearest and rule.broken({"duplicate.distance": nearest[0]})
+        if not broken:
+            self._seen.add(clip.key, clip.phash)
+            return True
+        scores = clip.scores | {"duplicate.distance": broken.value}
+        rejected = Rejected(
+            stage="duplicate", why=broken.rule, value=f"{nearest[0]} bits from {nearest[1]}", scores=scores
+        )
+        self._write_once(
+            self._row(shard.number, clip.video.id, clip.key, "duplicate", self._packed_key(clip), rejected)
+        )
+        return False
+
+    def _remember_kept(self) -> None:
+        """Earlier runs' kept clips stand in the closed shards' books."""
+        if self._recipe.rules.duplicate is not None:
+            for key, phash in kept_fingerprints(self._storage):
+                self._seen.add(key, phash)
+
+    def _settle_packed(self, shard: Shard, outcome: Packed | Crashed) -> None:
+        if isinstance(outcome, Crashed):
+            raise RuntimeError(f"shard {shard.number} could not be written:\n{outcome.traceback}")
+        self._finish(shard)
+
+    def _finish(self, shard: Shard) -> None:
+        """The shard stands: say so of each of its clips, close the ledger's books on it, drop its parts."""
+        for clip in shard.kept:
+            added = json.dumps({"phash": clip.phash})
+            row = self._row(shard.number, clip.video.id, clip.key, "packer", self._packed_key(clip), None)
+            self._write_once(replace(row, outcome="kept", scores=clip.scores, added=added))
+        encoded = {row.clip for row in self._journal.rows(shard.number) if row.stage == "encoder"}
+        self._journal.close(shard.number)
+        del self._shards[shard.number]
+        for key in sorted(encoded):
+            self._storage.remove(part_path(key))
+
+    def _is_written(self, number: int) -> bool:
+        return self._storage.exists(f"shards/{self._name}-{number:06d}.parquet")
+
+    # --- writing down
+
+    def _packed_key(self, clip: Measured) -> str:
+        return self._line.stage_key(len(self._line) - 1, clip) + "-packed"
+
+    def _answered(self, work: Work, stage: int, outcome: Outcome, seconds: float = 0.0, worker: str = "") -> Row:
+        video = work.record if isinstance(work.record, Video) else work.record.video
+        name = self._line.stages[stage].name
+        row = self._row(work.shard, video.id, work.record.key, name, self._line.stage_key(stage, work.record), outcome)
+        model = self._line.models.get(name, "")
+        return replace(row, model=model, seconds=seconds, worker=worker)
+
+    def _row(self, shard: int, video: str, clip: str, stage: str, stage_key: str, outcome: Outcome) -> Row:
+        row = Row(
+            shard=shard, video=video, clip=clip, stage=stage, stage_key=stage_key, outcome="done", at=self._clock()
+        )
+        if isinstance(outcome, Rejected):
+            value = None if outcome.value is None else json.dumps(outcome.value)
+            return replace(row, outcome="rejected", why=outcome.why, value=value, scores=outcome.scores)
+        if isinstance(outcome, Crashed):
+            return replace(row, outcome="failed", why=outcome.error, value=outcome.message, error=outcome.traceback)
+        position = next((i for i, s in enumerate(self._line.stages) if s.name == stage), None)
+        if position is None or self._line.stages[position].gives is None:
+            return row  # a filter adds nothing
+        return replace(row, added=to_json(outcome), scores=getattr(outcome, "scores", {}))
+
+    def _write(self, row: Row) -> None:
+        self._journal.add(row)
+        self._on_row(row)
+
+    def _write_once(self, row: Row) -> None:
+        if self._journal.known(row.shard, row.clip, row.stage_key) is None:
+            self._write(row)
+
+
+def kept_fingerprints(storage: Storage) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """(clip key, perceptual hash) of every clip that closed shards keep."""
+    for table in ledger.tables(storage, ["clip", "outcome", "added"]):
+        for row in table.filter(pc.field("outcome") == "kept").to_pylist():
+            yield row["clip"], tuple(json.loads(row["added"])["phash"])

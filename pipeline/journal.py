@@ -1,0 +1,79 @@
+"""The driver's side of the ledger: what is known of the shards in work, and rows that wait to be written together."""
+
+import secrets
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+
+from shards import ledger
+from shards.ledger import Row
+from shards.storage import Storage
+
+
+class Journal:
+    """Holds the rows of the shards in work only, so that memory does not grow with the dataset.
+
+    Rows are buffered for at most `seconds`; what is lost with the process was not acknowledged to anybody and is
+    worked out again. `donors` are other datasets of the same plan, whose rows count where the stage key is the same.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        donors: Sequence[Storage] = (),
+        *,
+        seconds: float = 2.0,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._storage = storage
+        self._donors = donors
+        self._seconds = seconds
+        self._clock = clock
+        self._run = secrets.token_hex(4)  # no two runs write segments of the same name
+        self._segments = 0
+        self._flushed = clock()
+        self._rows: dict[int, list[Row]] = {}
+        self._known: dict[int, dict[tuple[str, str], Row]] = {}
+        self._borrowed: dict[int, dict[tuple[str, str], Row]] = {}
+        self._new: dict[int, list[Row]] = defaultdict(list)
+
+    def open(self, shard: int) -> None:
+        """Read what is known of a shard."""
+        self._rows[shard] = ledger.read(self._storage, shard)
+        self._known[shard] = _by_work(self._rows[shard])
+        self._borrowed[shard] = _by_work([row for donor in self._donors for row in ledger.read(donor, shard)])
+
+    def known(self, shard: int, clip: str, stage_key: str) -> Row | None:
+        """The answer that a stage gave earlier; a donor's answer is taken over into this ledger."""
+        work = (clip, stage_key)
+        if work not in self._known[shard] and work in self._borrowed[shard]:
+            self.add(self._borrowed[shard][work])
+        return self._known[shard].get(work)
+
+    def rows(self, shard: int) -> list[Row]:
+        return self._rows[shard]
+
+    def add(self, row: Row) -> None:
+        self._rows[row.shard].append(row)
+        self._known[row.shard][(row.clip, row.stage_key)] = row
+        self._new[row.shard].append(row)
+
+    def flush(self, *, due: bool = False) -> None:
+        """Make every row durable; with `due`, only when rows have waited long enough."""
+        if due and self._clock() - self._flushed < self._seconds:
+            return
+        for shard, rows in self._new.items():
+            ledger.append(self._storage, shard, rows, f"{self._run}{self._segments:06d}")
+        self._segments += 1
+        self._new.clear()
+        self._flushed = self._clock()
+
+    def close(self, shard: int) -> None:
+        """Write a shard's rows as one file and forget them."""
+        self._new.pop(shard, None)
+        ledger.close(self._storage, shard, self._rows.pop(shard))
+        del self._known[shard], self._borrowed[shard]
+
+
+def _by_work(rows: Sequence[Row]) -> dict[tuple[str, str], Row]:
+    return {(row.clip, row.stage_key): row for row in rows}

@@ -1,0 +1,172 @@
+"""The annotators: caption, subject words, boxes, masks, tracks, each from the source where the source brings it.
+
+What the source does not bring, a model of the recipe writes. A stage without a model rejects the clip there, by name.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import ClassVar, TypeVar
+
+from pipeline.records import (
+    Captioned,
+    Detection,
+    Encoded,
+    FirstMask,
+    FrameBoxes,
+    Grounded,
+    IndexedMasks,
+    Named,
+    Rejected,
+    Segment,
+    Segmented,
+    Tracked,
+    TrackFile,
+    Tracklet,
+    grow,
+)
+from pipeline.sources import annotations
+from pipeline.stage import Stage
+from shards import rle
+
+SOURCE = "source"
+"""Who wrote what the source brought."""
+
+R = TypeVar("R", bound=Encoded)
+G = TypeVar("G", bound=Encoded)
+
+
+class _Annotator(Stage[R, G]):
+    """Answers clip by clip; an annotation that does not fit its video is the data's fault."""
+
+    reads_video: ClassVar[bool] = False
+    uses_model: ClassVar[bool] = False
+
+    def open(self) -> Callable[[Sequence[R]], list[G | Rejected]]:
+        return lambda batch: [self._answer_or_reject(record) for record in batch]
+
+    def _answer_or_reject(self, record: R) -> G | Rejected:
+        try:
+            return self._answer(record)
+        except annotations.BadAnnotation as error:
+            return Rejected(stage=self.name, why=error.why, value=error.value)
+
+    def _answer(self, record: R) -> G | Rejected:
+        raise NotImplementedError
+
+    def _missing(self, what: str) -> Rejected:
+        return Rejected(stage=self.name, why=f"no {what} from the source and no model in the recipe", value=None)
+
+
+class Captioner(_Annotator[Encoded, Captioned]):
+    """The source's own caption wins. `template` writes one for a source that names subjects but has no captions."""
+
+    name: ClassVar[str] = "captioner"
+    gives: ClassVar[type | None] = Captioned
+
+    template: str | None = "a {subject}"
+
+    def _answer(self, record: Encoded) -> Captioned | Rejected:
+        video = record.video
+        caption = " ".join((video.caption or "").split())
+        if caption:
+            return grow(Captioned, record, caption=caption, caption_author=video.caption_by)
+        nouns = _source_nouns(record)
+        if self.template is None or not nouns:
+            return self._missing("caption")
+        caption = self.template.format(subject=" and a ".join(nouns))
+        return grow(Captioned, record, caption=caption, caption_author=f"template {self.template!r}")
+
+
+class Namer(_Annotator[Captioned, Named]):
+    """Subject words, best candidate first."""
+
+    name: ClassVar[str] = "namer"
+    gives: ClassVar[type | None] = Named
+
+    def _answer(self, record: Captioned) -> Named | Rejected:
+        nouns = _source_nouns(record)
+        return grow(Named, record, subjects=nouns, namer=SOURCE) if nouns else self._missing("subject word")
+
+
+class Grounder(_Annotator[Named, Grounded]):
+    """Boxes of the subject words in the first frame (the paper detects there only, Sec. 4.4)."""
+
+    name: ClassVar[str] = "grounder"
+    gives: ClassVar[type | None] = Grounded
+
+    def _answer(self, record: Named) -> Grounded | Rejected:
+        if record.video.annotation is None:
+            return self._missing("box")
+        tracks = _source_tracks(record)
+        boxes = [
+            (track.noun, None if track.masks[0] is None else rle.box(track.masks[0], _size(record))) for track in tracks
+        ]
+        if isinstance(record.video.annotation, FrameBoxes):
+            boxes = [(record.video.annotation.noun, annotations.boxes(record.video.annotation, *_place(record))[0])]
+        elif isinstance(record.video.annotation, FirstMask):
+            mask = annotations.first_mask(record.video.annotation, *_place(record))
+            boxes = [(record.video.annotation.noun, rle.box(mask, _size(record)))]
+        found = tuple(Detection(noun=noun, frame=0, box=box, score=None) for noun, box in boxes if box is not None)
+        return grow(Grounded, record, detections=found, detector=SOURCE)
+
+
+class Segmenter(_Annotator[Grounded, Segmented]):
+    """A mask for each detection."""
+
+    name: ClassVar[str] = "segmenter"
+    gives: ClassVar[type | None] = Segmented
+
+    def _answer(self, record: Grounded) -> Segmented | Rejected:
+        annotation = record.video.annotation
+        if isinstance(annotation, FirstMask):
+            masks = [annotations.first_mask(annotation, *_place(record))]
+        else:
+            masks = [track.masks[0] for track in _source_tracks(record) if track.masks[0] is not None]
+        if not masks:
+            return self._missing("mask")
+        segments = tuple(
+            Segment(detection=detection, mask=mask) for detection, mask in zip(record.detections, masks, strict=True)
+        )
+        return grow(Segmented, record, segments=segments, segmenter=SOURCE)
+
+
+class Tracker(_Annotator[Segmented, Tracked]):
+    """Each segment's subject followed through every frame."""
+
+    name: ClassVar[str] = "tracker"
+    gives: ClassVar[type | None] = Tracked
+
+    def _answer(self, record: Segmented) -> Tracked | Rejected:
+        tracks = tuple(track for track in _source_tracks(record) if track.masks[0] is not None)
+        return grow(Tracked, record, tracks=tracks, tracker=SOURCE) if tracks else self._missing("track")
+
+
+def _size(record: Encoded) -> rle.Size:
+    return record.height, record.width
+
+
+def _place(record: Encoded) -> tuple[tuple[int, int], rle.Size, tuple[float, float]]:
+    """Where the clip lies in its source: span in frames, size, scale."""
+    return (record.first_frame, record.num_frames), _size(record), record.scale
+
+
+def _source_tracks(record: Encoded) -> tuple[Tracklet, ...]:
+    """The tracks that the source brings, of the record's subjects once it has any; in the order of the subjects."""
+    annotation = record.video.annotation
+    if not isinstance(annotation, IndexedMasks | TrackFile):
+        return ()
+    tracks = annotations.tracks(annotation, *_place(record))
+    if not isinstance(record, Named):
+        return tracks
+    wanted = [track for track in tracks if track.noun in record.subjects]
+    return tuple(sorted(wanted, key=lambda track: (record.subjects.index(track.noun), track.id)))
+
+
+def _source_nouns(record: Encoded) -> tuple[str, ...]:
+    """Subject words that the source brings: said of the video, or of what is annotated in it."""
+    annotation = record.video.annotation
+    if record.video.nouns:
+        return record.video.nouns
+    if isinstance(annotation, FrameBoxes | FirstMask):
+        return (annotation.noun,)
+    nouns = [track.noun for track in _source_tracks(record) if track.noun]
+    return tuple(dict.fromkeys(nouns))

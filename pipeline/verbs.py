@@ -1,0 +1,105 @@
+"""The verbs `demo`, `build` and `refilter`."""
+
+import argparse
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+SOURCES = "a folder of videos, or webvid:CSV, ucf101:DIR, davis:DIR, got10k:DIR, videobooth:DIR, parquet:FILE"
+
+
+def add_verbs(verbs: Any) -> None:
+    """Register the verbs on argparse's subparsers."""
+    demo = verbs.add_parser("demo", help="everything on practice videos, end to end")
+    demo.add_argument("out", nargs="?", default="out/demo", help="folder to work in (default: %(default)s)")
+    demo.add_argument("--videos", type=int, default=48, help="practice videos to draw (default: %(default)s)")
+    demo.set_defaults(run=_demo)
+
+    build = verbs.add_parser("build", help="videos -> annotated, verified shards")
+    build.add_argument("source", metavar="SOURCE", help=SOURCES)
+    build.add_argument("dataset", metavar="DATASET", help="folder or URL to build; one that is half-built goes on")
+    build.add_argument("--recipe", default="embedded", help="a recipe's name or YAML file (default: %(default)s)")
+    build.add_argument("--limit", type=int, metavar="N", help="plan N videos only, spread over the source")
+    _add_run_options(build)
+    build.set_defaults(run=_build)
+
+    refilter = verbs.add_parser("refilter", help="other thresholds over what was measured; no model runs")
+    refilter.add_argument("dataset", metavar="DATASET")
+    refilter.add_argument("out", metavar="OUT", help="folder or URL of the new version")
+    _add_run_options(refilter)
+    refilter.set_defaults(run=_refilter)
+
+
+def _add_run_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--set", action="append", default=[], metavar="A.B=C", help="a setting, laid over the recipe")
+    parser.add_argument("--ray", metavar="ADDRESS", help="run on Ray: a cluster's address, `auto`, or `local`")
+    parser.add_argument("--workers", type=int, default=2, metavar="N", help="Ray workers (default: %(default)s)")
+    parser.add_argument("--json", action="store_true", help="the summary as JSON")
+
+
+def _demo(args: argparse.Namespace) -> int:
+    from pipeline.demo import demo
+
+    return demo(args.out, args.videos)
+
+
+def _build(args: argparse.Namespace) -> int:
+    from pipeline.progress import shown
+    from pipeline.recipe import load_recipe
+    from pipeline.run import build
+
+    recipe = load_recipe(args.recipe, args.set)
+    with shown() as on_row, _terminable() as stopping:
+        summary = build(
+            args.source, args.dataset, recipe, _runner(args), limit=args.limit, on_row=on_row, stopping=stopping
+        )
+    return _report(summary, args)
+
+
+def _refilter(args: argparse.Namespace) -> int:
+    from pipeline.progress import shown
+    from pipeline.run import refilter
+
+    with shown() as on_row, _terminable() as stopping:
+        summary = refilter(args.dataset, args.out, args.set, _runner(args), on_row=on_row, stopping=stopping)
+    return _report(summary, args)
+
+
+def _runner(args: argparse.Namespace) -> Any:
+    from pipeline.runners.local import local
+
+    if args.ray is None:
+        return local
+    from pipeline.runners.actors import ray_runner
+
+    return ray_runner(None if args.ray == "local" else args.ray, args.workers)
+
+
+def _report(summary: Any, args: argparse.Namespace) -> int:
+    from pipeline.run import as_json, as_text
+
+    print(as_json(summary) if args.json else as_text(summary))
+    if not summary.finished:
+        print("dreamreel: stopped before the end; run the same command again to go on", file=sys.stderr)
+    return 0
+
+
+@contextmanager
+def _terminable() -> Iterator[Callable[[], bool]]:
+    """SIGTERM and the first Ctrl-C ask the build to finish what is under way; a second Ctrl-C ends it at once."""
+    asked = False
+
+    def ask(number: int, frame: object) -> None:  # noqa: ARG001  a signal handler's form
+        nonlocal asked
+        if asked and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        asked = True
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield lambda: asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
