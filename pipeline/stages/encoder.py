@@ -101,8 +101,10 @@ def part_path(key: str) -> str:
 
 def _donated(clip: Encoded, donors: Sequence[Dataset]) -> bytes | None:
     for donor in donors:
-        if clip.key in donor:
-            data = donor.raw(clip.key)["mp4"]
-            if hashlib.sha256(data).hexdigest() == clip.sha256:
-                return data
+        try:
+            data = donor.raw(donor.row_of(clip.key))["mp4"]
+        except KeyError:
+            continue
+        if hashlib.sha256(data).hexdigest() == clip.sha256:
+            return data
     return None

@@ -1,0 +1,28 @@
+"""What many tests share: one Ray cluster, one folder of practice videos."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+REAL = Path(__file__).parents[2] / "shared" / "real"
+"""Real clips, where this checkout has them beside it."""
+
+
+@pytest.fixture(scope="session")
+def real_clips() -> Path:
+    if not REAL.is_dir():
+        pytest.skip(f"no real clips at {REAL}")
+    return REAL
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[None]:
+    """A Ray cluster of four workers for the whole session; starting one takes seconds."""
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    import ray
+
+    ray.init(num_cpus=4, include_dashboard=False, object_store_memory=100 << 20, log_to_driver=False)
+    yield
+    ray.shutdown()
