@@ -97,7 +97,8 @@ def _take(fs: Any, path: str, where: str, mine: dict[str, Any], lease: float, no
             raise Held(where, holder)
         # Left behind. Two who see this at once both delete and both create; the second create, or the look
         # below, tells all but one of them.
-        fs.rm_file(path)
+        with contextlib.suppress(FileNotFoundError):
+            fs.rm_file(path)
         if not _create(fs, path, mine):
             raise Held(where, _holder(fs, path))
     holder = _holder(fs, path)
