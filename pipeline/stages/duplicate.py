@@ -23,7 +23,7 @@ class DuplicateIndex:
     """
 
     def __init__(self) -> None:
-        self._hashes: list[NDArray[np.uint64]] = []  # blocks of [rows, 4]
+        self._hashes: list[NDArray[np.uint64]] = []  # blocks of [4, rows]
         self._keys: list[NDArray[np.bytes_]] = []  # blocks of [rows]
         self._size = 0
 
@@ -37,9 +37,9 @@ class DuplicateIndex:
             raise ValueError(f"clip key {key!r} has {len(name)} characters: give 1 to {_KEY_LENGTH}")
         row = self._size % _BLOCK_ROWS
         if row == 0:
-            self._hashes.append(np.zeros((_BLOCK_ROWS, FINGERPRINT_FRAMES), dtype=np.uint64))
+            self._hashes.append(np.zeros((FINGERPRINT_FRAMES, _BLOCK_ROWS), dtype=np.uint64))
             self._keys.append(np.zeros(_BLOCK_ROWS, dtype=f"S{_KEY_LENGTH}"))
-        self._hashes[-1][row], self._keys[-1][row] = hashes, name
+        self._hashes[-1][:, row], self._keys[-1][row] = hashes, name
         self._size += 1
 
     def nearest(self, phash: Sequence[str]) -> tuple[int, str] | None:
@@ -50,7 +50,7 @@ class DuplicateIndex:
 
     def _nearest_in(self, block: int, hashes: NDArray[np.uint64]) -> tuple[int, str]:
         rows = min(_BLOCK_ROWS, self._size - block * _BLOCK_ROWS)
-        distances = np.bitwise_count(self._hashes[block][:rows] ^ hashes).max(axis=1)
+        distances = np.bitwise_count(self._hashes[block][:, :rows] ^ hashes[:, None]).max(axis=0)
         smallest = distances.min()
         keys = self._keys[block][:rows][distances == smallest]
         return int(smallest), min(keys.tolist()).decode("ascii")
@@ -58,7 +58,5 @@ class DuplicateIndex:
 
 def _parse(phash: Sequence[str]) -> NDArray[np.uint64]:
     if len(phash) != FINGERPRINT_FRAMES or any(len(digits) != 16 for digits in phash):
-        raise ValueError(
-            f"a clip's perceptual hash is {FINGERPRINT_FRAMES} times 16 hex digits, not {phash!r}"
-        )
+        raise ValueError(f"a clip's perceptual hash is {FINGERPRINT_FRAMES} times 16 hex digits, not {phash!r}")
     return np.array([int(digits, 16) for digits in phash], dtype=np.uint64)
