@@ -23,7 +23,7 @@ from shards.storage import Missing, Storage
 
 Span: TypeAlias = tuple[int, int]  # number of the clip's first frame in the video, number of its frames
 Scale: TypeAlias = tuple[float, float]  # clip pixels per source pixel in x and y
-Labels: TypeAlias = NDArray[np.uint8]  # [H, W] or [T, H, W]: 0 background, k object k
+Labels: TypeAlias = NDArray[np.uint8]  # [H, W]: 0 background, k object k
 
 VOID = 255
 """DAVIS 2017's label for pixels that nobody should judge; in 2016 the one object's label."""
@@ -82,20 +82,24 @@ def _indexed(annotation: IndexedMasks, span: Span, size: Size, scale: Scale, nou
     if len(names) < first + count:
         raise BadAnnotation("fewer masks than frames", f"{len(names)} of {first + count}")
     inside = names[first : first + count]
-    labels = np.stack([_resized(_labels(_read(storage, name), name), size, scale) for name in inside])
-    objects = _objects(labels)
+    frames = [_labels(_read(storage, name), name) for name in inside]
+    objects = _objects(frames)
+    labels = np.stack([_resized(frame, size, scale) for frame in frames])
     if VOID in objects:
         others = (_labels(_read(storage, name), name) for name in names if name not in inside)
-        binary = objects == [VOID] and not any(set(_objects(other)) - {VOID} for other in others)
+        binary = objects == [VOID] and not any(set(_objects([other])) - {VOID} for other in others)
         labels[labels == VOID] = 1 if binary else 0
-        objects = _objects(labels)
+        objects = [1] if binary else objects[:-1]
     for k, named in _named(objects, annotation, noun):
         yield Tracklet(id=k, noun=named, masks=rle.encode_clip(labels == k))
 
 
-def _objects(labels: Labels) -> list[int]:
-    """Every label that is there, without the background."""
-    return [int(k) for k in np.flatnonzero(np.bincount(labels.ravel(), minlength=256)) if k != 0]
+def _objects(frames: Sequence[Labels]) -> list[int]:
+    """Every label of the frames but the background, sorted."""
+    present = np.zeros(256, bool)
+    for frame in frames:  # one by one: counting takes 8 bytes a pixel
+        present |= np.bincount(frame.ravel(), minlength=256) > 0
+    return [int(k) for k in np.flatnonzero(present) if k != 0]
 
 
 def _named(objects: Sequence[int], annotation: IndexedMasks, noun: str | None) -> Iterator[tuple[int, str]]:

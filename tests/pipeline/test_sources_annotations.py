@@ -138,6 +138,14 @@ def test_255_is_void_beside_other_labels_even_outside_the_clip(tmp_path: Path, s
         np.testing.assert_array_equal(decoded(track.masks, (6, 8)), stack[: span[1], :, :8] == 1)
 
 
+def test_255_is_void_though_the_only_object_lies_in_the_lost_column(tmp_path: Path) -> None:
+    labels = np.zeros((1, 6, 9), np.uint8)
+    labels[0, :, 8] = 1
+    labels[0, 2, 2:5] = 255
+    annotation = masks_of(tmp_path, labels, {1: "dog"})
+    refused("no subject is in the clip", None, tracks, annotation, (0, 1), (6, 8), ONE)
+
+
 def test_masks_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     annotation = masks_of(tmp_path / "fine", three_objects(), {1: "dog"})
     refused("fewer masks than frames", "4 of 5", tracks, annotation, (1, 4), (6, 8), ONE)
