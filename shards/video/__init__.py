@@ -3,5 +3,18 @@
 from shards.video.encoding import encode
 from shards.video.reading import VideoInfo, frames, probe
 from shards.video.source import Source, Unreadable
+from shards.video.transcoding import EncoderName, Transcoded, encoder_version, from_images, transcode
 
-__all__ = ["Source", "Unreadable", "VideoInfo", "encode", "frames", "probe"]
+__all__ = [
+    "EncoderName",
+    "Source",
+    "Transcoded",
+    "Unreadable",
+    "VideoInfo",
+    "encode",
+    "encoder_version",
+    "frames",
+    "from_images",
+    "probe",
+    "transcode",
+]

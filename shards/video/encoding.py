@@ -16,7 +16,7 @@ from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTr
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-CRF = 18  # constant quality: 0 lossless, 18 hardly told from the original, 51 worst
+CRF = 18.0  # constant quality: 0 lossless, 18 hardly told from the original, 51 worst
 KEYFRAME_SECONDS = 1.0
 # x264's bytes depend on its number of threads. Workers run side by side, so one thread loses nothing.
 X264_OPTIONS = {"preset": "medium", "threads": "1", "g": "1000000000", "flags": "+bitexact+cgop"}
@@ -33,7 +33,7 @@ def encode(
     pts: Sequence[int],
     time_base: Fraction,
     *,
-    crf: int = CRF,
+    crf: float = CRF,
     keyframe_seconds: float = KEYFRAME_SECONDS,
 ) -> bytes:
     """An MP4 of RGB `frames` (uint8 [H, W, 3]), frame t shown at `pts[t] * time_base` seconds.

@@ -26,6 +26,7 @@ Why: TypeAlias = Literal[
     "truncated",  # fewer frames than the file promises
     "frame_times",  # times of the frames are missing, repeat, or change on the way
     "too_small",  # under 2 pixels in width or height
+    "not_an_image",  # in a folder of images, a file that is none
     "image_sizes",  # the images of a folder differ in size
 ]
 
@@ -58,30 +59,35 @@ def on_one_line(error: av.FFmpegError) -> str:
     return " ".join((error.strerror or str(error)).split())
 
 
-def is_url(source: Source) -> bool:
-    return isinstance(source, str) and "://" in source
+def local_path(source: Source) -> Path | None:
+    """Where the source lies on this machine's disks; `None` for bytes and for what lies elsewhere."""
+    if isinstance(source, bytes):
+        return None
+    if isinstance(source, str) and "://" in source:
+        return Path(fsspec.core.strip_protocol(source)) if source.startswith("file://") else None
+    return Path(os.fspath(source)).absolute()
 
 
 @contextmanager
 def _file(source: Source) -> Iterator[str | IO[bytes]]:
     """What FFmpeg can open, once it is known to be a file with something in it."""
+    path = local_path(source)
     file: AbstractContextManager[str | IO[bytes]]
     if isinstance(source, bytes):
         size, file = len(source), nullcontext(io.BytesIO(source))
-    elif is_url(source):
-        fs, path = fsspec.core.url_to_fs(source)
-        if not fs.isfile(path):
-            raise Unreadable("missing", str(source))
-        size, file = fs.size(path), fs.open(path, "rb")
-    else:
-        local = Path(os.fspath(source)).absolute()
-        if not local.is_file():
-            raise Unreadable("missing", str(local))
+    elif path is not None:
+        if not path.is_file():
+            raise Unreadable("missing", str(path))
         # Without the protocol's name a colon in the path would be read as one.
-        size, file = local.stat().st_size, nullcontext(f"file:{local}")
-    if not size:
-        raise Unreadable("empty_file", "0 bytes")
+        size, file = path.stat().st_size, nullcontext(f"file:{path}")
+    else:
+        fs, name = fsspec.core.url_to_fs(source)
+        if not fs.isfile(name):
+            raise Unreadable("missing", str(source))
+        size, file = fs.size(name), fs.open(name, "rb")
     with file as opened_file:
+        if not size:
+            raise Unreadable("empty_file", "0 bytes")
         yield opened_file
 
 

@@ -1,0 +1,343 @@
+"""A span of a video, or a folder of images, as the H.264 clip that a shard ships.
+
+Two encoders do the same work: an ffmpeg of its own process (a file that crashes it takes nothing else along), and
+PyAV in this process where there is no ffmpeg binary. Both are handed the same frames, times and key frames; their
+bytes differ, so `encoder_version` belongs to what is said about a clip.
+"""
+
+import errno
+import io
+import math
+import os
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import av
+import ffmpeg
+import fsspec
+import imageio_ffmpeg
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from shards.video import encoding
+from shards.video.encoding import CRF, KEYFRAME_SECONDS
+from shards.video.reading import VideoInfo, frames, probe
+from shards.video.source import Source, Unreadable, local_path
+
+EncoderName: TypeAlias = Literal["ffmpeg", "pyav"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transcoded:
+    """A clip as it will be shipped: H.264 yuv420p, upright, square pixels, even size."""
+
+    data: bytes  # MP4
+    width: int  # pixels
+    height: int
+    pts: tuple[int, ...]  # when each frame is shown, [T], from 0, strictly rising
+    time_base: Fraction  # seconds
+    scale: tuple[float, float]  # clip pixels per pixel of the upright source in x and y
+
+
+def transcode(
+    source: Source,
+    first_frame: int,
+    num_frames: int,
+    *,
+    max_side: int | None = None,
+    crf: float = CRF,
+    keyframe_seconds: float = KEYFRAME_SECONDS,
+    encoder: EncoderName = "ffmpeg",
+    stream: int | None = None,
+    info: VideoInfo | None = None,
+) -> Transcoded:
+    """Exactly frames [`first_frame`, `first_frame + num_frames`) in the order they are shown, at their own times.
+
+    `max_side` bounds the longer side in pixels; nothing is ever scaled up. `stream` and `info` are those of
+    `frames`. Raises `Unreadable` with a named reason, and `ValueError` for a span that is not in the video.
+    """
+    info = info or probe(source, stream=stream)
+    if first_frame < 0 or num_frames < 1 or first_frame + num_frames > info.num_frames:
+        span = f"frames [{first_frame}, {first_frame + num_frames})"
+        raise ValueError(f"{span} are not in the video, which has {info.num_frames} frames from 0")
+    wanted = _Span(
+        info=info,
+        first=first_frame,
+        num_frames=num_frames,
+        size=clip_size(info.width, info.height, max_side),
+        crf=crf,
+        keyframe_seconds=keyframe_seconds,
+    )
+    # Frames that can only be counted have times that ffmpeg would not agree on.
+    by_pyav = encoder == "pyav" or info.timeline.counted
+    data = _by_pyav(source, wanted) if by_pyav else _by_ffmpeg(source, wanted)
+    return _checked(data, wanted.ticks, wanted.size.scale)
+
+
+def from_images(
+    paths: Sequence[str],
+    frame_rate: float,
+    *,
+    max_side: int | None = None,
+    crf: float = CRF,
+    keyframe_seconds: float = KEYFRAME_SECONDS,
+) -> Transcoded:
+    """A clip of images (paths or fsspec URLs) in the given order, `frame_rate` of them a second; PyAV encodes it.
+
+    Images are turned upright by their EXIF. Raises `Unreadable` for a missing or broken image and for one of another
+    size, `ValueError` where `paths` is empty.
+    """
+    if not paths:
+        raise ValueError("a clip needs at least one image")
+    first = _image(paths[0])
+    height, width = first.shape[:2]
+    target = clip_size(width, height, max_side)
+    pts, time_base = range(len(paths)), 1 / Fraction(frame_rate).limit_denominator(1001)
+    pictures = _images(paths, (height, width), target)
+    data = encoding.encode(pictures, pts, time_base, crf=crf, keyframe_seconds=keyframe_seconds)
+    return _checked(data, [tick * time_base.numerator for tick in pts], target.scale)
+
+
+def encoder_version(encoder: EncoderName) -> str:
+    """Names the program whose version decides the bytes. Raises `ValueError` where it is not installed."""
+    if encoder == "ffmpeg":
+        return _ffmpeg_version(ffmpeg_binary())
+    codec = ".".join(map(str, av.library_versions["libavcodec"]))
+    return f"pyav {av.__version__} libavcodec {codec}"
+
+
+def ffmpeg_binary() -> str:
+    """imageio-ffmpeg's binary, else the one on the PATH. Raises `ValueError` where there is none."""
+    try:
+        return str(imageio_ffmpeg.get_ffmpeg_exe())
+    except RuntimeError:
+        raise ValueError('there is no ffmpeg binary: install one, or choose the encoder "pyav"') from None
+
+
+@dataclass(frozen=True, slots=True)
+class ClipSize:
+    """Even size of a clip, and how it comes about: scaled to `scaled`, then cropped at right and bottom."""
+
+    width: int
+    height: int
+    scaled: tuple[int, int]  # (width, height)
+    scale: tuple[float, float]  # in x and y
+
+
+def clip_size(width: int, height: int, max_side: int | None) -> ClipSize:
+    """Of a clip from upright pictures of `width` x `height`: scaled down to `max_side`, or cropped to even."""
+    if max_side is not None and max_side < 2:
+        raise ValueError(f"max_side is {max_side}; 2 pixels is the least")
+    if min(width, height) < 2:
+        raise Unreadable("too_small", f"{width}x{height}")
+    if max_side is None or max(width, height) <= max_side:
+        return ClipSize(width & ~1, height & ~1, (width, height), (1.0, 1.0))
+    shrink = (max_side & ~1) / max(width, height)
+    new_width, new_height = (max(2, 2 * round(side * shrink / 2)) for side in (width, height))
+    return ClipSize(new_width, new_height, (new_width, new_height), (new_width / width, new_height / height))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Span:
+    """What is to be made of a video."""
+
+    info: VideoInfo
+    first: int
+    num_frames: int
+    size: ClipSize
+    crf: float
+    keyframe_seconds: float
+
+    @property
+    def source_ticks(self) -> tuple[int, ...]:
+        return self.info.timeline.ticks[self.first : self.first + self.num_frames]
+
+    @property
+    def unit(self) -> Fraction:
+        """MP4 counts in whole fractions of a second, while a source may count in 1001/30000."""
+        return Fraction(1, self.info.timeline.time_base.denominator)
+
+    @property
+    def ticks(self) -> list[int]:
+        """Times of the clip's frames from 0, in `unit`s."""
+        start = self.source_ticks[0]
+        return [(tick - start) * self.info.timeline.time_base.numerator for tick in self.source_ticks]
+
+
+def _by_pyav(source: Source, span: _Span) -> bytes:
+    width, height = span.size.scaled
+    numbers = range(span.first, span.first + span.num_frames)
+    pictures = frames(source, numbers, (height, width), info=span.info)
+    return encoding.encode(pictures, span.ticks, span.unit, crf=span.crf, keyframe_seconds=span.keyframe_seconds)
+
+
+def _by_ffmpeg(source: Source, span: _Span) -> bytes:
+    seek_tick = span.info.timeline.start_for(span.first)
+    with tempfile.TemporaryDirectory(prefix="dreamreel-") as folder, _on_disk(source, folder) as path:
+        clip = Path(folder, "clip.mp4")
+        _run(_command(path, clip, span, seek_tick))
+        if seek_tick is not None and _num_frames(clip) != span.num_frames:
+            # Without an index FFmpeg may land behind the key frame: once more from the start.
+            _run(_command(path, clip, span, None))
+        return clip.read_bytes()
+
+
+def _command(path: str, clip: Path, span: _Span, seek_tick: int | None) -> list[str]:
+    seek: dict[str, object] = {}
+    if seek_tick is not None:
+        microseconds = math.floor(seek_tick * span.info.timeline.time_base * 1_000_000)
+        seek = {"ss": f"{microseconds}us", "seek_timestamp": 1, "noaccurate_seek": None}
+    picture = ffmpeg.input(f"file:{path}", noautorotate=None, threads=1, **seek)[str(span.info.stream)]
+    for name, options in _filters(span):
+        picture = picture.filter(name, **options)
+    keys = encoding.key_frames(span.ticks, span.unit, span.keyframe_seconds)
+    output = picture.output(
+        str(clip),
+        **encoding.X264_OPTIONS,
+        **encoding.mp4_options(span.unit),
+        **{"c:v": "libx264", "bsf:v": encoding.STREAM_FILTER, "f": "mp4"},
+        crf=span.crf,
+        fps_mode="passthrough",
+        enc_time_base=f"1/{span.unit.denominator}",
+        force_key_frames=_times_just_before(keys, span),
+        map_metadata=-1,
+        map_chapters=-1,
+    )
+    settings = ("-copyts", "-nostdin", "-hide_banner", "-loglevel", "error", "-filter_complex_threads", "1")
+    command: list[str] = output.global_args(*settings).overwrite_output().compile(ffmpeg_binary())
+    return command
+
+
+def _filters(span: _Span) -> Iterator[tuple[str, Mapping[str, object]]]:
+    """FFmpeg filters from decoded frames to the clip's pictures and times."""
+    info, ticks = span.info, span.source_ticks
+    width, height = info.orientation.size(*span.size.scaled)
+    yield "trim", {"start_pts": ticks[0], "end_pts": ticks[-1] + 1}
+    yield "setpts", {"expr": "PTS-STARTPTS"}
+    yield "settb", {"expr": f"1/{span.unit.denominator}"}
+    yield "sidedata", {"mode": "delete", "type": "DISPLAYMATRIX"}
+    yield "scale", {"w": width, "h": height, **_SCALE_OPTIONS, **_source_colour(info)}
+    yield "format", {"pix_fmts": "yuv420p"}
+    yield from info.orientation.filters()
+    yield "crop", {"w": span.size.width, "h": span.size.height, "x": 0, "y": 0}
+    yield "setsar", {"sar": 1}
+    yield "setparams", {"range": "tv", **dict.fromkeys(("colorspace", "color_primaries", "color_trc"), "bt709")}
+
+
+_SCALE_OPTIONS = {
+    "flags": "bicubic+accurate_rnd+full_chroma_int+bitexact",
+    "out_color_matrix": "bt709",
+    "out_range": "tv",
+}
+
+
+def _source_colour(info: VideoInfo) -> dict[str, object]:
+    if info.colour.matrix == "rgb":
+        return {}
+    return {"in_color_matrix": info.colour.matrix, "in_range": "full" if info.colour.full_range else "tv"}
+
+
+def _times_just_before(keys: Sequence[int], span: _Span) -> str:
+    """Halfway to the frame before each key frame, so that no rounding of times moves one."""
+    ticks = span.ticks
+    times = (float((ticks[key - 1] + ticks[key]) / 2 * span.unit) if key else 0.0 for key in keys)
+    return ",".join(f"{time:.6f}" for time in times)
+
+
+def _run(command: Sequence[str]) -> None:
+    """Raises `Unreadable` where ffmpeg gives up on the video or crashes on it."""
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    lines = done.stderr.decode(errors="replace").strip().splitlines()
+    if os.strerror(errno.ENOSPC) in " ".join(lines):
+        raise OSError(errno.ENOSPC, "no room for an encoded clip", tempfile.gettempdir())
+    if -done.returncode in _CRASHES:
+        raise Unreadable("undecodable", f"ffmpeg crashed ({signal.Signals(-done.returncode).name})")
+    if done.returncode < 0:  # somebody ended it: not the video's fault
+        raise RuntimeError(f"ffmpeg was ended by {signal.Signals(-done.returncode).name}")
+    if done.returncode > 0:
+        raise Unreadable("undecodable", lines[-1] if lines else f"ffmpeg ended with {done.returncode}")
+
+
+_CRASHES = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE}
+
+
+@contextmanager
+def _on_disk(source: Source, folder: str) -> Iterator[str]:
+    """A path where ffmpeg finds the source; a copy in `folder` of what is not a local file."""
+    path = local_path(source)
+    if path is None:
+        path = Path(folder, "source")
+        if isinstance(source, bytes):
+            path.write_bytes(source)
+        else:
+            fs, remote = fsspec.core.url_to_fs(source)
+            fs.get_file(remote, str(path))
+    yield str(path)
+
+
+def _num_frames(clip: Path) -> int:
+    try:
+        return probe(clip).num_frames
+    except Unreadable:  # ffmpeg wrote no frame
+        return 0
+
+
+def _checked(data: bytes, ticks: Sequence[int], scale: tuple[float, float]) -> Transcoded:
+    """The clip with the times that stand in it, once they are those it should have."""
+    try:
+        info = probe(data)
+    except Unreadable:  # not even one frame
+        raise Unreadable("truncated", f"0 of {len(ticks)} frames") from None
+    if info.num_frames != len(ticks):
+        raise Unreadable("truncated", f"{info.num_frames} of {len(ticks)} frames")
+    if list(info.timeline.ticks) != list(ticks):
+        raise Unreadable("frame_times", "decoded frames have other times than their packets")
+    return Transcoded(
+        data=data,
+        width=info.width,
+        height=info.height,
+        pts=info.timeline.ticks,
+        time_base=info.timeline.time_base,
+        scale=scale,
+    )
+
+
+def _images(paths: Sequence[str], size: tuple[int, int], target: ClipSize) -> Iterator[NDArray[np.uint8]]:
+    for path in paths:
+        picture = _image(path)
+        if picture.shape[:2] != size:
+            (height, width), (first_height, first_width) = picture.shape[:2], size
+            raise Unreadable("image_sizes", f"{width}x{height} after {first_width}x{first_height}")
+        if target.scale != (1.0, 1.0):
+            resized = Image.fromarray(picture).resize(target.scaled, Image.Resampling.BOX)
+            picture = np.asarray(resized, np.uint8)
+        yield picture
+
+
+def _image(path: str) -> NDArray[np.uint8]:
+    """uint8 [H, W, 3]"""
+    try:
+        with fsspec.open(path, "rb") as file:
+            data = file.read()
+    except FileNotFoundError:
+        raise Unreadable("missing", path) from None
+    try:
+        image = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
+        return np.asarray(image.convert("RGB"), np.uint8)
+    except (OSError, SyntaxError) as error:
+        raise Unreadable("not_an_image", str(error)) from None
+
+
+@lru_cache
+def _ffmpeg_version(binary: str) -> str:
+    first = subprocess.run([binary, "-version"], capture_output=True, text=True, check=True).stdout.splitlines()[0]
+    return "ffmpeg " + first.split()[2]
