@@ -152,7 +152,8 @@ def test_motion_can_be_asked_of_named_sources_only() -> None:
 def test_before_tracking_only_count_and_size_are_asked() -> None:
     early = {name: GOOD[name] for name in ("count", "size.width", "size.height", "size.area")}
     assert ALL.on_detections().broken(early, "webvid") == []
-    assert [b.rule for b in ALL.on_detections().broken(early | {"count": 2.0}, "webvid")] == ["count"]
+    both = early | {"count": 2.0, "size.area": 0.01}
+    assert [b.rule for b in ALL.on_detections().broken(both, "webvid")] == ["count", "size.area"]
 
 
 def test_a_stored_sample_is_judged_anew_by_its_values_alone() -> None:
@@ -179,9 +180,7 @@ shares = st.floats(0, 1)
 
 
 @given(shares, shares, shares, shares)
-def test_a_wider_range_keeps_whatever_a_narrower_one_keeps(
-    value: float, a: float, b: float, c: float
-) -> None:
+def test_a_wider_range_keeps_whatever_a_narrower_one_keeps(value: float, a: float, b: float, c: float) -> None:
     low, middle, high = sorted((a, b, c))
     scores = GOOD | {"size.area": value}
     if Size(area=(low, middle)).broken(scores) is None:
@@ -200,9 +199,7 @@ def test_rules_survive_their_own_json() -> None:
 
 
 def test_a_range_upside_down_is_refused() -> None:
-    with pytest.raises(
-        ValidationError, match=r"size.area: the lowest, 0.9, is above the highest, 0.1: swap them"
-    ):
+    with pytest.raises(ValidationError, match=r"size.area: the lowest, 0.9, is above the highest, 0.1: swap them"):
         Size(area=(0.9, 0.1))
 
 
