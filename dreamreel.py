@@ -1,7 +1,9 @@
-"""The command line: lists the verbs and hands over to the room that owns each."""
+"""The command line: lists the verbs and hands over to the room that owns each; `demo` walks through them all."""
 
 import argparse
 import sys
+import time
+from pathlib import Path
 
 from pipeline import verbs as pipeline_verbs
 from shards import verbs as shards_verbs
@@ -11,11 +13,7 @@ DESCRIPTION = "Videos in; captions, subjects, masks and boxes of every frame out
 
 def main(argv: list[str] | None = None) -> int:
     """Run one verb. 0: done; 1: a check that was asked for found something; 2: wrong use or a place that fails."""
-    parser = argparse.ArgumentParser(prog="dreamreel", description=DESCRIPTION)
-    verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
-    pipeline_verbs.add_verbs(verbs)
-    shards_verbs.add_verbs(verbs)
-    args = parser.parse_args(argv)
+    args = _parser().parse_args(argv)
     try:
         return int(args.run(args))
     except (ValueError, OSError) as error:
@@ -24,6 +22,48 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("dreamreel: stopped; run the same command again to go on", file=sys.stderr)
         return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="dreamreel", description=DESCRIPTION)
+    verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
+    demo = verbs.add_parser("demo", help="everything on practice videos, end to end")
+    demo.add_argument("out", nargs="?", default="out/demo", help="folder to work in (default: %(default)s)")
+    demo.add_argument("--videos", type=int, default=48, help="practice videos to draw (default: %(default)s)")
+    demo.set_defaults(run=_demo)
+    pipeline_verbs.add_verbs(verbs)
+    shards_verbs.add_verbs(verbs)
+    return parser
+
+
+def _demo(args: argparse.Namespace) -> int:
+    """The main job on practice videos: every step is a verb that is printed as one would type it."""
+    from pipeline.embedded.world import World, write_videos
+
+    videos, dataset, looks = (str(Path(args.out, name)) for name in ("videos", "dataset", "looks"))
+    began = time.monotonic()
+    world = World(size=(180, 320), num_frames=32, frame_rate=12.0)
+    write_videos(Path(videos), world, args.videos)
+    print(f"practice world: {args.videos} videos with their exact truth in {videos} ({_since(began)})")
+    for verb in (
+        ["build", videos, dataset],
+        ["shards", "verify", dataset],
+        ["shards", "stats", dataset, "--out", looks],
+        ["shards", "show", dataset, "--out", looks],
+    ):
+        began = time.monotonic()
+        print(f"\n$ dreamreel {' '.join(verb)}", flush=True)
+        code = main(verb)
+        if code:
+            return code
+        print(f"({_since(began)})", flush=True)
+    print(f"\nThe dataset lies in {dataset}, plots and contact sheets in {looks}. One clip of it:")
+    print(f"$ dreamreel shards show {dataset} 0 --out {looks}")
+    return 0
+
+
+def _since(began: float) -> str:
+    return f"{time.monotonic() - began:.1f} s"
 
 
 if __name__ == "__main__":

@@ -18,11 +18,10 @@ import pyarrow.compute as pc
 from pipeline import plan
 from pipeline.journal import Journal
 from pipeline.line import Line
-from pipeline.plan import Item
 from pipeline.recipe import Recipe
 from pipeline.records import Encoded, Measured, Rejected, Video, to_json
 from pipeline.runners import Answer, Crashed, Job, Outcome, Pool
-from pipeline.sources import SourceFault
+from pipeline.sources import Entry, SourceFault
 from pipeline.stages.duplicate import DuplicateIndex
 from pipeline.stages.encoder import part_path
 from pipeline.stages.packer import Load, Packed
@@ -51,7 +50,7 @@ class Shard:
     """A planned shard in work."""
 
     number: int
-    to_admit: deque[Item]
+    to_admit: deque[Entry]
     open: int = 0  # videos and clips under way
     kept: list[Measured] = field(default_factory=list)
     packing: bool = False
@@ -87,7 +86,7 @@ class Build:
         self._queues: list[deque[Work]] = [deque() for _ in range(len(line) + 1)]
         self._under_way: dict[int, list[Work]] = {}  # id of a job -> what its records belong to
         self._shards: dict[int, Shard] = {}  # in work, in order
-        self._planned: Iterator[tuple[int, list[Item]]] = iter(())
+        self._planned: Iterator[tuple[int, list[Entry]]] = iter(())
 
     def run(self) -> bool:
         """Work until the plan is done (True) or `stopping` says stop (False: what is under way is finished first)."""
@@ -114,27 +113,27 @@ class Build:
     # --- admitting
 
     def _admit(self) -> None:
-        """Take in planned items while there is room."""
+        """Take in planned entries while there is room."""
         while sum(shard.open for shard in self._shards.values()) < OPEN_CLIPS:
             waiting = next((shard for shard in self._shards.values() if shard.to_admit), None)
             if waiting is None and len(self._shards) >= OPEN_SHARDS:
                 return
             if waiting is None:
-                number, items = next(self._planned, (None, []))
+                number, entries = next(self._planned, (None, []))
                 if number is None:
                     return
                 self._journal.open(number)
-                self._shards[number] = Shard(number, deque(items))
+                self._shards[number] = Shard(number, deque(entries))
                 continue
-            self._admit_item(waiting, waiting.to_admit.popleft())
+            self._admit_entry(waiting, waiting.to_admit.popleft())
 
-    def _admit_item(self, shard: Shard, item: Item) -> None:
-        if isinstance(item, SourceFault):
-            rejected = Rejected(stage="source", why=item.why, value=item.value)
-            self._write_once(self._row(shard.number, item.id, item.id, "source", item.id, rejected))
+    def _admit_entry(self, shard: Shard, entry: Entry) -> None:
+        if isinstance(entry, SourceFault):
+            rejected = Rejected(stage="source", why=entry.why, value=entry.value)
+            self._write_once(self._row(shard.number, entry.id, entry.id, "source", entry.id, rejected))
             return
         shard.open += 1
-        self._advance(Work(shard.number, item))
+        self._advance(Work(shard.number, entry))
 
     def _advance(self, work: Work) -> None:
         """Move on by what the ledger knows, then queue for the first stage that it does not."""
@@ -258,8 +257,8 @@ class Build:
         if rule is None:
             return True
         nearest = self._seen.nearest(clip.phash)
-        broken = nearest and rule.broken({"duplicate.distance": nearest[0]})
-        if not broken:
+        broken = rule.broken({"duplicate.distance": nearest[0]}) if nearest else None
+        if nearest is None or broken is None:
             self._seen.add(clip.key, clip.phash)
             return True
         scores = clip.scores | {"duplicate.distance": broken.value}

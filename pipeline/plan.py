@@ -1,47 +1,44 @@
 """The plan: which video belongs to which shard, decided once, so that neither order nor crash can move a clip."""
 
 from collections.abc import Iterable, Iterator
-from itertools import groupby, pairwise
-from typing import TypeAlias
+from itertools import groupby
 
 from pydantic import TypeAdapter
 
 from pipeline.records import Video, record_key
-from pipeline.sources import SourceFault
+from pipeline.sources import Entry, SourceFault
 from shards import ledger
 from shards.storage import Storage
 
-Item: TypeAlias = Video | SourceFault
-
-_ITEM: TypeAdapter[Item] = TypeAdapter(Video | SourceFault)
+_ENTRY: TypeAdapter[Entry] = TypeAdapter(Entry)
 
 
-def extend(storage: Storage, items: Iterable[Item], videos_per_shard: int, limit: int | None = None) -> list[str]:
-    """Plan the items that are new, in the order of their ids' hashes, which mixes classes and sources in each shard.
+def extend(storage: Storage, entries: Iterable[Entry], videos_per_shard: int, limit: int | None = None) -> list[str]:
+    """Plan the entries that are new, in the order of their ids' hashes, which mixes classes and sources in each shard.
 
-    `limit` takes the first so many of all items in that order. Planned items keep their shard for ever. Returns the
-    ids of planned items of which the source now says something else (the plan's word holds).
+    `limit` takes the first so many of all entries in that order. A planned video keeps its shard and its record for
+    ever; an entry that was at fault is planned anew once it is a video. Returns the ids of planned videos of which the
+    source now says something else.
     """
-    known = dict(zip(*ledger.read_plan(storage, ["video", "record"]).to_pydict().values(), strict=True))
-    ordered = sorted(items, key=lambda item: record_key(item.id))[:limit]
-    _refuse_doubles(ordered)
-    texts = {item.id: _ITEM.dump_json(item).decode() for item in ordered}
-    new = [item.id for item in ordered if item.id not in known]
+    known = _records(storage)
+    ordered = sorted(entries, key=lambda entry: record_key(entry.id))[:limit]
+    texts = {entry.id: _ENTRY.dump_json(entry).decode() for entry in ordered}
+    mended = {entry.id for entry in ordered if isinstance(entry, Video) and entry.id in known} & _faulty(known)
+    new = [name for name in texts if name not in known or name in mended]
     if new:
         first = _shard_count(storage)
-        entries = ((first + i // videos_per_shard, name, texts[name]) for i, name in enumerate(new))
-        ledger.append_plan(storage, entries)
-    return [name for name in texts if name in known and texts[name] != known[name]]
+        ledger.append_plan(storage, ((first + i // videos_per_shard, name, texts[name]) for i, name in enumerate(new)))
+    return [name for name, text in texts.items() if known.get(name, text) != text and name not in mended]
 
 
-def shards(storage: Storage, without: set[int]) -> Iterator[tuple[int, list[Item]]]:
-    """Each planned shard with its items, in order, but those in `without`."""
+def shards(storage: Storage, without: set[int]) -> Iterator[tuple[int, list[Entry]]]:
+    """Each planned shard with its entries, in order, but those in `without`."""
     for path in ledger.plan_files(storage):
-        table = ledger.read_plan_file(storage, path)
+        table = ledger.read_plan_file(storage, path, ["shard", "record"])
         rows = zip(table["shard"].to_pylist(), table["record"].to_pylist(), strict=True)
-        for shard, entries in groupby(rows, key=lambda row: row[0]):
+        for shard, records in groupby(rows, key=lambda row: row[0]):
             if shard not in without:
-                yield shard, [_ITEM.validate_json(record) for _, record in entries]
+                yield shard, [_ENTRY.validate_json(record) for _, record in records]
 
 
 def _shard_count(storage: Storage) -> int:
@@ -49,7 +46,10 @@ def _shard_count(storage: Storage) -> int:
     return max(numbers) + 1 if numbers else 0
 
 
-def _refuse_doubles(ordered: list[Item]) -> None:
-    for before, item in pairwise(ordered):
-        if before.id == item.id:
-            raise ValueError(f"the source names two items {item.id!r}; rename one of them")
+def _records(storage: Storage) -> dict[str, str]:
+    """The plan's last word on each id."""
+    return dict(zip(*ledger.read_plan(storage, ["video", "record"]).to_pydict().values(), strict=True))
+
+
+def _faulty(known: dict[str, str]) -> set[str]:
+    return {name for name, text in known.items() if isinstance(_ENTRY.validate_json(text), SourceFault)}

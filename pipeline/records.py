@@ -1,7 +1,7 @@
-"""The records that a clip grows through, from `Video` to `Judged`: each is the one before it and what a stage added.
+"""The records that a clip grows through, from `Video` to `Measured`: each is the one before it and what a stage added.
 
     Video -> Cutter -> Clip -> Encoder -> Encoded -> Captioner -> Captioned -> Namer -> Named -> Grounder -> Grounded
-          -> Segmenter -> Segmented -> Tracker -> Tracked -> Judge -> Judged -> Packer -> a shard
+          -> Screener -> Segmenter -> Segmented -> Tracker -> Tracked -> Measurer -> Measured -> Judge -> Packer
 
 A stage answers every record with a grown one or with `Rejected`. Records hold paths, times, text, boxes and run
 lengths, never frames or video bytes, so they are small enough to travel between machines and into the ledger.
@@ -10,7 +10,6 @@ lengths, never frames or video bytes, so they are small enough to travel between
 import hashlib
 import json
 from dataclasses import dataclass, field, fields, is_dataclass
-from functools import cache
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar, get_type_hints
 
 from pydantic import Field, TypeAdapter
@@ -171,8 +170,8 @@ class Tracked(Segmented):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judged(Tracked):
-    """A clip that passed every rule, with all that was measured on it."""
+class Measured(Tracked):
+    """A clip with all that was measured on it: what the rules judge by."""
 
     scores: dict[str, float]
     phash: tuple[str, ...]  # perceptual hashes of four evenly spread frames, 16 hex digits each
@@ -217,9 +216,17 @@ def _own_fields(record: Any) -> dict[str, Any]:
     return {name: adapter.dump_python(getattr(record, name), mode="json") for name, adapter in adapters.items()}
 
 
-@cache
+_adapters: dict[type[Any], dict[str, TypeAdapter[Any]]] = {}
+
+
 def _own_adapters(kind: type[Any]) -> dict[str, TypeAdapter[Any]]:
     """A codec for each field that `kind` adds to the record before it; a clip's video stands in the plan already."""
+    if kind not in _adapters:
+        _adapters[kind] = _make_adapters(kind)
+    return _adapters[kind]
+
+
+def _make_adapters(kind: type[Any]) -> dict[str, TypeAdapter[Any]]:
     inherited = {f.name for base in kind.__mro__[1:] if is_dataclass(base) for f in fields(base)} | {"video"}
     hints = get_type_hints(kind, include_extras=True)
     return {f.name: TypeAdapter(hints[f.name]) for f in fields(kind) if f.name not in inherited}

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from typing import Any
 
+import pyarrow.compute as pc
+
 from pipeline import plan
 from pipeline.build import Build
 from pipeline.line import Line
@@ -16,9 +18,10 @@ from pipeline.runners import Runner
 from pipeline.sources import parse_source
 from pipeline.stages.packer import Packer
 from shards import ledger
+from shards.dataset import read_info
 from shards.ledger import Row
 from shards.storage import Storage
-from shards.writer import INFO, DatasetInfo, read_info, write_info
+from shards.writer import INFO, DatasetInfo, write_info
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,12 +54,12 @@ def build(
 
     Raises ValueError: a bad source, a dataset that was built by another recipe, a dataset that somebody else writes.
     """
-    items = list(parse_source(source).videos())
+    entries = list(parse_source(source).videos())
     storage = Storage.at(url)
     line = Line(recipe.stages(storage.url))
     with storage.lock(who):
         info = _open(storage, DatasetInfo(**_described(storage, recipe, line), source=source))
-        changed = plan.extend(storage, items, recipe.shards.videos, limit)
+        changed = plan.extend(storage, entries, recipe.shards.videos, limit)
         with runner([*line.stages, Packer()]) as pool:
             work = Build(storage, info.name, recipe, line, pool, on_row=on_row, stopping=stopping)
             finished = work.run()
@@ -111,12 +114,14 @@ def refilter(
 
 def summarise(storage: Storage) -> Summary:
     """Count where every clip went, by the ledger's last word on it."""
-    last: dict[str, tuple[float, str, str]] = {}
-    for table in ledger.tables(storage, ["clip", "stage", "outcome", "why", "at"]):
-        for row in table.to_pylist():
-            if row["outcome"] != "done" and last.get(row["clip"], (0.0, "", ""))[0] <= row["at"]:
-                last[row["clip"]] = row["at"], row["outcome"], f"{row['stage']}: {row['why']}"
-    outcomes = [(outcome, why) for _, outcome, why in last.values()]
+    ends: dict[str, tuple[float, str, str]] = {}  # clip -> when, outcome, reason
+    mended: set[str] = set()  # ids that were faulty entries once and are videos now
+    for table in ledger.tables(storage, ["video", "clip", "stage", "outcome", "why", "at"]):
+        mended |= set(table.filter(pc.field("stage") == "cutter")["video"].to_pylist())
+        for row in table.filter(pc.field("outcome") != "done").to_pylist():
+            if ends.get(row["clip"], (0.0, "", ""))[0] <= row["at"]:
+                ends[row["clip"]] = row["at"], row["outcome"], f"{row['stage']}: {row['why']}"
+    outcomes = [(outcome, why) for clip, (_, outcome, why) in ends.items() if clip not in mended]
     return Summary(
         finished=True,
         clips=len(outcomes),

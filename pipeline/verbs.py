@@ -1,4 +1,4 @@
-"""The verbs `demo`, `build` and `refilter`."""
+"""The verbs `build` and `refilter`."""
 
 import argparse
 import signal
@@ -12,11 +12,6 @@ SOURCES = "a folder of videos, or webvid:CSV, ucf101:DIR, davis:DIR, got10k:DIR,
 
 def add_verbs(verbs: Any) -> None:
     """Register the verbs on argparse's subparsers."""
-    demo = verbs.add_parser("demo", help="everything on practice videos, end to end")
-    demo.add_argument("out", nargs="?", default="out/demo", help="folder to work in (default: %(default)s)")
-    demo.add_argument("--videos", type=int, default=48, help="practice videos to draw (default: %(default)s)")
-    demo.set_defaults(run=_demo)
-
     build = verbs.add_parser("build", help="videos -> annotated, verified shards")
     build.add_argument("source", metavar="SOURCE", help=SOURCES)
     build.add_argument("dataset", metavar="DATASET", help="folder or URL to build; one that is half-built goes on")
@@ -37,12 +32,6 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ray", metavar="ADDRESS", help="run on Ray: a cluster's address, `auto`, or `local`")
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="Ray workers (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="the summary as JSON")
-
-
-def _demo(args: argparse.Namespace) -> int:
-    from pipeline.demo import demo
-
-    return demo(args.out, args.videos)
 
 
 def _build(args: argparse.Namespace) -> int:

@@ -156,7 +156,7 @@ def read_info(storage: Storage) -> DatasetInfo:
         said: Mapping[str, Any] = json.loads(storage.read(INFO))
         if said["schema"] > SCHEMA:
             raise ValueError(f"{storage.url} is of format {said['schema']}, this code reads up to {SCHEMA}; update it")
-        return DatasetInfo(**{f.name: said[f.name] for f in fields(DatasetInfo)})
+        return DatasetInfo(**{f.name: said[f.name] for f in fields(DatasetInfo) if f.name in said})
     except Missing:
         raise ValueError(f"{storage.url} is not a dataset: it has no {INFO}; check the path") from None
     except (json.JSONDecodeError, KeyError, TypeError) as error:

@@ -33,6 +33,7 @@ class DatasetInfo:
     recipe: Mapping[str, Any] = field(default_factory=dict)  # every setting of every stage
     models: Mapping[str, Any] = field(default_factory=dict)  # fingerprints of what annotated it
     code: str  # version of this program
+    source: str | None = None  # what it was built from, as it was named
     parent: Mapping[str, Any] | None = None  # the dataset it was refiltered or repacked from
     schema: int = SCHEMA
 

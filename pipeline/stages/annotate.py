@@ -4,7 +4,10 @@ What the source does not bring, a model of the recipe writes. A stage without a 
 """
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import ClassVar, TypeVar
+
+from pydantic import TypeAdapter
 
 from pipeline.records import (
     Captioned,
@@ -154,11 +157,22 @@ def _source_tracks(record: Encoded) -> tuple[Tracklet, ...]:
     annotation = record.video.annotation
     if not isinstance(annotation, IndexedMasks | TrackFile):
         return ()
-    tracks = annotations.tracks(annotation, *_place(record))
+    text = _ANNOTATION.dump_json(annotation).decode()
     if not isinstance(record, Named):
-        return tracks
+        return _opened(text, *_place(record), noun=None)
+    tracks = _opened(text, *_place(record), noun=record.subjects[0])
     wanted = [track for track in tracks if track.noun in record.subjects]
     return tuple(sorted(wanted, key=lambda track: (record.subjects.index(track.noun), track.id)))
+
+
+_ANNOTATION: TypeAdapter[IndexedMasks | TrackFile] = TypeAdapter(IndexedMasks | TrackFile)
+
+
+@lru_cache(maxsize=16)  # a clip's annotators ask one after another
+def _opened(
+    annotation: str, span: annotations.Span, size: rle.Size, scale: annotations.Scale, noun: str | None
+) -> tuple[Tracklet, ...]:
+    return annotations.tracks(_ANNOTATION.validate_json(annotation), span, size, scale, noun=noun)
 
 
 def _source_nouns(record: Encoded) -> tuple[str, ...]:
@@ -168,5 +182,7 @@ def _source_nouns(record: Encoded) -> tuple[str, ...]:
         return record.video.nouns
     if isinstance(annotation, FrameBoxes | FirstMask):
         return (annotation.noun,)
+    if isinstance(annotation, IndexedMasks):
+        return tuple(dict.fromkeys(annotation.nouns.values()))
     nouns = [track.noun for track in _source_tracks(record) if track.noun]
     return tuple(dict.fromkeys(nouns))

@@ -12,6 +12,7 @@ from pipeline.models.transnet import TransNet
 from pipeline.records import Clip, Rejected, Video, record_key
 from pipeline.stage import Stage
 from shards import video as videos
+from shards.storage import Storage
 
 Span: TypeAlias = tuple[int, int]  # frames [first, last)
 
@@ -89,10 +90,9 @@ def is_folder(video: Video) -> bool:
 
 
 def image_paths(video: Video) -> list[str]:
-    """The images of a folder in name order, as URLs that fsspec opens."""
-    fs, root = fsspec.core.url_to_fs(video.uri)
-    names = sorted(p for p in fs.ls(root, detail=False) if p.lower().endswith((".jpg", ".jpeg", ".png")))
-    return [fs.unstrip_protocol(name) for name in names]
+    """The images of a folder in name order, as paths or URLs that fsspec opens."""
+    folder = Storage.at(video.uri)
+    return [f"{folder.url}/{name}" for name in folder.list("") if name.lower().endswith((".jpg", ".jpeg", ".png"))]
 
 
 def source_sha256(video: Video) -> str:

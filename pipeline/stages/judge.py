@@ -1,4 +1,7 @@
-"""The stages that judge: `Screener` before segmenting and tracking cost a GPU's time, `Judge` after it."""
+"""The stages that judge: `Screener` before segmenting and tracking cost a GPU's time, `Measurer` and `Judge` after it.
+
+Measuring and judging are apart, so that other thresholds need neither a model nor the video.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import ClassVar
@@ -7,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from pipeline.records import Encoded, Grounded, Judged, Rejected, Tracked, grow
+from pipeline.records import Encoded, Grounded, Measured, Rejected, Tracked, grow
 from pipeline.stage import Stage
 from pipeline.stages import measure
 from pipeline.stages.rules import Broken, Rules, rejudge
@@ -36,29 +39,42 @@ class Screener(Stage[Grounded, Grounded]):
         return _rejected(self.name, broken, scores) if broken else record
 
 
-class Judge(Stage[Tracked, Judged]):
-    """Measures everything and rejects a clip that breaks a rule, by the first it breaks.
+class Measurer(Stage[Tracked, Measured]):
+    """Measures everything that a rule can ask for, and the clip's perceptual hash; judges nothing."""
 
-    The others follow from the stored values (`rules.rejudge`). Only clips that pass are decoded, for their
-    perceptual hash. The rule `duplicate` needs the other clips and is asked when shards are closed.
+    name: ClassVar[str] = "measurer"
+    gives: ClassVar[type | None] = Measured
+    uses_model: ClassVar[bool] = False
+
+    usable_area: float = Field(measure.USABLE_AREA, gt=0, le=1)  # of the track's median area
+
+    def open(self) -> Callable[[Sequence[Tracked]], list[Measured | Rejected]]:
+        return lambda batch: [self._measured(record) for record in batch]
+
+    def _measured(self, record: Tracked) -> Measured:
+        scores = measure.measure_detections(record) | measure.measure_tracks(record, self.usable_area)
+        return grow(Measured, record, scores=scores, phash=measure.fingerprint(_fingerprint_frames(record)))
+
+
+class Judge(Stage[Measured, Measured]):
+    """Rejects a clip that breaks a rule, by the first it breaks; the others follow from the stored values.
+
+    The rule `duplicate` needs the other clips and is asked when shards are closed.
     """
 
     name: ClassVar[str] = "judge"
+    filters: ClassVar[bool] = True
+    reads_video: ClassVar[bool] = False
     uses_model: ClassVar[bool] = False
 
     rules: Rules
-    usable_area: float = Field(measure.USABLE_AREA, gt=0, le=1)  # of the track's median area
 
-    def open(self) -> Callable[[Sequence[Tracked]], list[Judged | Rejected]]:
+    def open(self) -> Callable[[Sequence[Measured]], list[Measured | Rejected]]:
         return lambda batch: [self._judge(record) for record in batch]
 
-    def _judge(self, record: Tracked) -> Judged | Rejected:
-        scores = measure.measure_detections(record) | measure.measure_tracks(record, self.usable_area)
-        broken = rejudge(scores, self.rules, source_of(record))
-        if broken:
-            return _rejected(self.name, broken, scores)
-        phash = measure.fingerprint(_fingerprint_frames(record))
-        return grow(Judged, record, scores=scores, phash=phash)
+    def _judge(self, record: Measured) -> Measured | Rejected:
+        broken = rejudge(record.scores, self.rules, source_of(record))
+        return _rejected(self.name, broken, record.scores) if broken else record
 
 
 def source_of(record: Grounded) -> str:

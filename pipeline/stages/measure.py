@@ -121,9 +121,7 @@ def touches_border(box: Box, size: Size) -> bool:
 
 def fingerprint_frames(num_frames: int) -> tuple[int, ...]:
     """Numbers of the frames to fingerprint: the middles of four equal parts; a short clip repeats some."""
-    return tuple(
-        (2 * part + 1) * num_frames // (2 * FINGERPRINT_FRAMES) for part in range(FINGERPRINT_FRAMES)
-    )
+    return tuple((2 * part + 1) * num_frames // (2 * FINGERPRINT_FRAMES) for part in range(FINGERPRINT_FRAMES))
 
 
 def fingerprint(frames: NDArray[np.uint8]) -> tuple[str, ...]:

@@ -56,9 +56,7 @@ class Size(Rule):
         for name in ("width", "height", "area"):
             lowest, highest = getattr(self, name)
             if lowest > highest:
-                raise ValueError(
-                    f"size.{name}: the lowest, {lowest}, is above the highest, {highest}: swap them"
-                )
+                raise ValueError(f"size.{name}: the lowest, {lowest}, is above the highest, {highest}: swap them")
         return self
 
     def broken(self, scores: Mapping[str, float]) -> Broken | None:

@@ -1,0 +1,1 @@
+"""The practice world, and whatever else the pipeline carries inside itself."""
