@@ -55,6 +55,7 @@ class Dataset:
         self.index = index  # every row of every sidecar in order (`sidecar.SCHEMA`), and `shard`, the stem
         self._keys: list[str] = index["key"].to_pylist()
         self._places = _places(index)
+        self._tars = [shard.tar for shard in shards]
         self._shard_of = np.repeat(np.arange(len(shards)), [s.num_samples for s in shards])
         self._files = _OpenFiles(storage)
 
@@ -99,9 +100,7 @@ class Dataset:
 
     def raw(self, row: int) -> dict[str, bytes]:
         """The members of the sample at `row` as they are in the tar, by extension; decodes nothing."""
-        places = self._places[row].tolist()
-        tar = self.shards[self._shard_of[row]].tar
-        return self._files.read(tar, places)
+        return self._files.read(self._tars[self._shard_of[row]], self._places[row].tolist())
 
     def key_of(self, row: int) -> str:
         return self._keys[row]
@@ -184,14 +183,13 @@ def _places(index: pa.Table) -> np.ndarray[Any, np.dtype[np.int64]]:
 
 
 class _Descriptor:
-    """A file opened for reading; closed when nobody holds this any more."""
+    """An open file; closed when nobody holds this any more."""
 
-    def __init__(self, path: Path) -> None:
-        self.number = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    def __init__(self, number: int) -> None:
+        self.number = number
 
     def __del__(self) -> None:
-        if hasattr(self, "number"):
-            os.close(self.number)
+        os.close(self.number)
 
 
 class _OpenFiles:
@@ -203,23 +201,24 @@ class _OpenFiles:
         self._lock = threading.Lock()
 
     def read(self, path: str, places: Sequence[int]) -> dict[str, bytes]:
-        start, end = places[0], places[-1]
-        if self._storage.is_local:
-            data = os.pread(self._descriptor(path).number, end - start, start)
-        else:
-            data = self._storage.read_range(path, start, end)
-        if len(data) < end - start:
-            raise ValueError(f"{path} ends before byte {end}; fetch or write the shard again")
+        """The members that lie at `places` (begin and end of each, adjacent)."""
         spans = zip(sidecar.PLACES, places[::2], places[1::2], strict=True)
-        return {name: data[a - start : b - start] for name, a, b in spans}
+        if self._storage.is_local:  # a read for each, because cutting one up would copy every byte once more
+            file = self._descriptor(path)
+            members = {name: os.pread(file.number, b - a, a) for name, a, b in spans}
+        else:
+            start = places[0]
+            data = self._storage.read_range(path, start, places[-1])
+            members = {name: data[a - start : b - start] for name, a, b in spans}
+        if sum(map(len, members.values())) != sum(places[1::2]) - sum(places[::2]):
+            raise ValueError(f"{self._storage.url}/{path} ends before byte {places[-1]}; fetch or write it again")
+        return members
 
     def _descriptor(self, path: str) -> _Descriptor:
         """A thread keeps what it got here open for as long as it reads, even when it is dropped meanwhile."""
         with self._lock:
             if path not in self._open:
-                local = self._storage.local_path(path)
-                assert local is not None
-                self._open[path] = _Descriptor(local)
+                self._open[path] = _Descriptor(self._storage.open_local(path))
                 if len(self._open) > _OPEN_FILES:
                     self._open.popitem(last=False)
             self._open.move_to_end(path)
