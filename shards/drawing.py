@@ -15,7 +15,7 @@ from shards.rle import Box
 Colour = tuple[int, int, int]
 
 COLOURS: tuple[Colour, ...] = (
-    (86, 180, 233),  # sky blue
+    (72, 164, 255),  # blue
     (255, 159, 28),  # orange
     (46, 204, 133),  # green
     (236, 112, 190),  # pink
@@ -25,7 +25,7 @@ COLOURS: tuple[Colour, ...] = (
 GROUND: Colour = (22, 24, 29)
 TEXT: Colour = (236, 238, 242)
 FAINT: Colour = (160, 166, 178)
-TINT = 0.32  # share of the colour in a tinted pixel
+TINT = 0.38  # share of the colour in a tinted pixel
 GAP = 10  # pixels between the things on a sheet
 
 
@@ -48,16 +48,18 @@ class Tile:
 
 
 def draw_frame(frame: NDArray[np.uint8], marks: Sequence[Mark], size: tuple[int, int]) -> Image.Image:
-    """`frame`, uint8 [H, W, 3], drawn at `size` (width, height) with each mark's mask, box and label."""
+    """`frame`, uint8 [H, W, 3], drawn at `size` (width, height) with each mark's mask, box and label; first on top."""
     height, width = frame.shape[:2]
     pixels = np.asarray(Image.fromarray(frame).resize(size, Image.Resampling.LANCZOS)).astype(np.float32)
-    for mark in marks:
+    upwards = list(reversed(marks))
+    for mark in upwards:
         _tint(pixels, _scaled(mark.mask, size), mark.colour)
     image = Image.fromarray(pixels.round().astype(np.uint8))
     draw = ImageDraw.Draw(image)
     scale = (size[0] / width, size[1] / height)
-    for mark in marks:
-        _draw_box(draw, mark, scale, size)
+    corners = [_draw_box(draw, mark, scale) for mark in upwards]
+    for mark, corner in zip(upwards, corners, strict=True):
+        _draw_label(draw, mark, corner, size)
     return image
 
 
@@ -66,29 +68,35 @@ def _scaled(mask: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.bool_]
 
 
 def _tint(pixels: NDArray[np.float32], mask: NDArray[np.bool_], colour: Colour) -> None:
-    """Mix `colour` into `pixels` [H, W, 3] under `mask`, and draw the mask's edge one pixel wide."""
+    """Mix `colour` into `pixels` [H, W, 3] under `mask`, and draw its edge: a pixel inside, darkened outside."""
     shade = np.asarray(colour, np.float32)
     pixels[mask] += TINT * (shade - pixels[mask])
     pixels[mask & ~_inner(mask)] = shade
+    pixels[~_inner(~mask, outside=True) & ~mask] *= 0.45
 
 
-def _inner(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Pixels of `mask` whose four neighbours are in it too; the frame's border counts as outside."""
-    padded = np.pad(mask, 1)
+def _inner(mask: NDArray[np.bool_], outside: bool = False) -> NDArray[np.bool_]:
+    """Pixels of `mask` whose four neighbours are in it too; `outside` is what lies beyond the frame."""
+    padded = np.pad(mask, 1, constant_values=outside)
     return padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
 
 
-def _draw_box(draw: ImageDraw.ImageDraw, mark: Mark, scale: tuple[float, float], size: tuple[int, int]) -> None:
+def _draw_box(draw: ImageDraw.ImageDraw, mark: Mark, scale: tuple[float, float]) -> tuple[int, int]:
+    """Draw the box one pixel wide; its left and top."""
     x0, y0, x1, y1 = mark.box
     left, top = round(x0 * scale[0]), round(y0 * scale[1])
     right, bottom = round(x1 * scale[0]) - 1, round(y1 * scale[1]) - 1
     draw.rectangle((left, top, max(left, right), max(top, bottom)), outline=mark.colour)
-    type_ = font(12)
-    wide, high = round(type_.getlength(mark.label)) + 6, 15
-    x = max(0, min(left, size[0] - wide))
-    y = top - high if top >= high else top + 1
+    return left, top
+
+
+def _draw_label(draw: ImageDraw.ImageDraw, mark: Mark, corner: tuple[int, int], size: tuple[int, int]) -> None:
+    """A chip above the box, or right below its top edge where there is no room."""
+    wide, high = round(font(12).getlength(mark.label)) + 6, 15
+    x = max(0, min(corner[0], size[0] - wide))
+    y = corner[1] - high if corner[1] >= high else corner[1] + 1
     draw.rectangle((x, y, x + wide, y + high - 1), fill=mark.colour)
-    draw.text((x + 3, y + high // 2), mark.label, fill=GROUND, font=type_, anchor="lm")
+    draw.text((x + 3, y + high // 2), mark.label, fill=GROUND, font=font(12), anchor="lm")
 
 
 def tile_size(width: int, height: int, within: tuple[int, int]) -> tuple[int, int]:

@@ -40,6 +40,8 @@ def draw(index: pa.Table, rejections: Mapping[str, int]) -> dict[str, bytes]:
 
 def _bars(counts: Mapping[str, int], title: str, unit: str) -> bytes | None:
     """Horizontal bars, the largest at the top, at most `MOST_CLASSES`, with their counts written."""
+    from matplotlib.ticker import MaxNLocator
+
     ordered = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
     if not ordered:
         return None
@@ -53,6 +55,7 @@ def _bars(counts: Mapping[str, int], title: str, unit: str) -> bytes | None:
         axes.bar_label(bars, fmt="{:,.0f}", padding=3, fontsize=8, color=INK)
         axes.set_yticks(range(len(shown)), labels, fontsize=9)
         axes.invert_yaxis()
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.margins(x=0.1, y=0.5 / len(shown) + 0.01)
 
     return _figure(plot, title, unit, "", (7.0, 1.5 + 0.24 * len(shown)))
@@ -63,23 +66,14 @@ def _histogram(values: Sequence[float], title: str, unit: str) -> bytes | None:
 
     if not values:
         return None
+    median = float(np.median(values))
 
     def plot(axes: "Axes") -> None:
         axes.hist(values, bins=min(40, max(8, round(len(values) ** 0.5))), color=BAR, edgecolor="white")
-        median = float(np.median(values))
         axes.axvline(median, color="#c8442b", linewidth=1.2)
-        axes.annotate(
-            f"median {median:.3g}",
-            (median, 1),
-            (4, -12),
-            xycoords=("data", "axes fraction"),
-            textcoords="offset points",
-            color="#c8442b",
-            fontsize=9,
-        )
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
 
-    return _figure(plot, title, unit, "samples", (7.0, 3.6))
+    return _figure(plot, title, f"{unit}   (red: median {median:.3g})", "samples", (7.0, 3.6))
 
 
 def _figure(plot: Callable[["Axes"], None], title: str, x: str, y: str, inches: tuple[float, float]) -> bytes:

@@ -130,14 +130,17 @@ def _row_of(
 def _after_a_break(
     tar: TarStream, rows: Mapping[str, dict[str, Any]], checked: Checked
 ) -> Iterator[tuple[str, dict[str, Found]]]:
-    """The samples that a damaged tar's members do not lead to any more, from where the sidecar says they lie."""
+    """The samples that a damaged tar's members do not lead to any more, where the sidecar's places still do."""
     if not tar.broken:
         return
     seen = set(checked.keys)
     for key, row in rows.items():
         places = {name: (row[f"{p}_offset"], row[f"{p}_size"]) for name, p in sidecar.PLACES.items()}
-        if key not in seen and all(offset + size <= tar.size for offset, size in places.values()):
-            yield key, {n: Found(offset=o, data=tar.read_range(o, o + s)) for n, (o, s) in places.items()}
+        if key in seen or any(offset + size > tar.size for offset, size in places.values()):
+            continue
+        found = {n: Found(offset=o, data=tar.read_range(o, o + s)) for n, (o, s) in places.items()}
+        if entry.content_sha256({name: member.data for name, member in found.items()}) == row["sha256"]:
+            yield key, found
 
 
 def _settle(
