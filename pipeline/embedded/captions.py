@@ -92,7 +92,7 @@ _TEMPLATES: dict[Case, tuple[str, ...]] = {
         "{who} {does} past {place}",
         "{who} {does} {way} across {place}",
         "{who} {be} {doing} {way} over {place}",
-        "{who} slowly {does} {way}, {place} behind it",
+        "{who} slowly {does} {way} before {place}",
     ),
     "two": (
         "{who} {does} {way} in front of {place}",

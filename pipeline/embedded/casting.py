@@ -72,12 +72,15 @@ def _alike(a: Backdrop, b: Backdrop) -> bool:
 
 def _plain(d: Director, count: int) -> _Plot:
     path, words = d.path(count)
-    panning = words not in WAYS.values() and d.chance(0.3)
+    canonical = words in WAYS.values()
+    panning = not canonical and d.chance(0.3)
     camera = d.pan(0.3, count) if panning else _fixed(count)
     looks = [d.look()]
     for _ in range(int(d.rng.integers(3))):
         looks.append(d.look(looks))
-    share = d.between(0.08, 0.22) if len(looks) == 1 else d.between(0.07, 0.13)
+    # The canonical trajectories come close to the edges: they are made for a box of 0.09 of the frame.
+    most = 0.1 if canonical else 0.22 if len(looks) == 1 else 0.13
+    share = d.between(0.07, most)
     actors = [d.actor(looks[0], path + camera, d.scale(looks[0], share), grow=d.between(0.85, 1.3))]
     for look in looks[1:]:
         starts = [(actor.path[0].x, actor.path[0].y) for actor in actors]

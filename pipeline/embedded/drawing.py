@@ -154,17 +154,17 @@ def _light(look: Look, pose: Pose, size: Size, window: tuple[int, int, int, int]
 def _surface(pattern: Pattern, seed: int) -> NDArray[np.float32]:
     """Brightness over the unit square of an object, around 1, [_TILE, _TILE]."""
     rng = np.random.Generator(np.random.Philox(key=seed))
-    v, u = np.mgrid[0:_TILE, 0:_TILE] / _TILE
-    light = 1.14 - 0.32 * v - 0.06 * u
+    u = np.arange(_TILE, dtype=np.float32) / np.float32(_TILE)
+    v = u[:, None]
+    light: NDArray[np.float32] = 1.14 - 0.32 * v - 0.06 * u
     if pattern == "striped":
-        slope, period = rng.uniform(-1, 1), rng.uniform(0.1, 0.2)
+        slope, period = np.float32(rng.uniform(-1, 1)), np.float32(rng.uniform(0.1, 0.2))
         phase = (u + slope * v) / period % 1
         light -= 0.26 * np.clip((0.25 - np.abs(phase - 0.5)) * period * _TILE + 0.5, 0, 1)
     elif pattern == "spotted":
-        for x, y, r in rng.uniform((0, 0, 0.04), (1, 1, 0.09), (24, 3)):
+        for x, y, r in rng.uniform((0, 0, 0.04), (1, 1, 0.09), (24, 3)).astype(np.float32):
             light[(u - x) ** 2 + (v - y) ** 2 < r * r] *= 0.76
     elif pattern == "mottled":
         coarse = Image.fromarray(rng.random((10, 10), np.float32))
         light += 0.5 * (np.asarray(coarse.resize((_TILE, _TILE), Image.Resampling.BICUBIC)) - 0.5)
-    surface: NDArray[np.float32] = light.astype(np.float32)
-    return surface
+    return light
