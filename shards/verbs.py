@@ -54,8 +54,8 @@ def _add_show(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     parser = _add(verbs, "show", _show, "draw a sample with its masks and boxes, and print its record")
     parser.add_argument("sample", nargs="?", metavar="KEY|N", help="key, its beginning, or number from 0")
     parser.add_argument("--out", type=Path, default=Path(), help="where KEY.png and KEY.mp4 go (default: here)")
-    parser.add_argument("--frames", type=int, help="frames of the contact sheet (default 12, 6 a row)")
-    parser.add_argument("--samples", type=int, default=8, help="without KEY: rows of the sheet (default 8)")
+    parser.add_argument("--frames", type=parse_count, help="frames of the contact sheet (default 12, 6 a row)")
+    parser.add_argument("--samples", type=parse_count, default=8, help="without KEY: rows of the sheet (default 8)")
     parser.add_argument("--seed", type=int, default=0, help="without KEY: which samples (default 0)")
 
 
@@ -67,7 +67,7 @@ def _add_stats(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
 def _add_verify(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser = _add(verbs, "verify", _verify, "prove every rule of the format; exit code 1 names what is broken")
     parser.add_argument("--quick", action="store_true", help="do not decode videos; all else is checked")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="default: the processors")
+    parser.add_argument("--workers", type=parse_count, default=os.cpu_count() or 1, help="default: the processors")
 
 
 def _add_repack(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -79,7 +79,7 @@ def _add_repack(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         "each goes to, and a reader's own shuffle does the rest. A wrong column in --where lists all columns."
     )
     parser.add_argument("--where", metavar="SQL", help="""e.g. '"motion.shift" > 0.05 and subject = ''dog'''""")
-    parser.add_argument("--max-per-class", type=int, metavar="N", help="at most N samples of a subject")
+    parser.add_argument("--max-per-class", type=parse_count, metavar="N", help="at most N samples of a subject")
     parser.add_argument("--seed", type=int, default=0, help="which ones --max-per-class keeps (default 0)")
     parser.add_argument("--shuffle", type=int, metavar="SEED", help="mix all samples over the shards")
     parser.add_argument("--shard-bytes", type=parse_bytes, default="256MB", metavar="SIZE", help="default 256MB")
@@ -94,6 +94,13 @@ def parse_bytes(text: str) -> int:
         raise argparse.ArgumentTypeError(f"{text!r} is no size; write 256MB, 1GiB or a number of bytes")
     number, unit, binary = match.groups()
     return int(float(number) * (1024 if binary else 1000) ** " KMGT".index(unit.upper() or " "))
+
+
+def parse_count(text: str) -> int:
+    """A whole number from 1 on."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no count; write 1 or more")
+    return int(text)
 
 
 def _ls(args: argparse.Namespace) -> int:

@@ -63,11 +63,14 @@ def verify(
     """Check everything; `quick` decodes no video. `on_sample` is called after each sample with their number.
 
     A violation stops nothing: what can still be read is still checked. `workers` threads check samples side by
-    side; the order of the violations does not depend on them. Each tar is read once, in large pieces.
+    side; the order of the violations does not depend on them. Each tar is read once, in large pieces. Raises
+    `ValueError` where there is neither a dataset.json nor a shard.
     """
     if workers < 1:
         raise ValueError(f"{workers} workers can check nothing; give 1 or more")
     stems, found = _pairs(storage)
+    if not stems and not found:
+        read_info(storage)
     found = [*_check_dataset(storage), *found, *_asides(storage)]
     total = sum(_num_samples(storage, stem) for stem in stems)
     shards: list[Checked] = []

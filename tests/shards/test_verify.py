@@ -79,6 +79,11 @@ def test_dataset_json_missing_or_of_a_later_format(storage: Storage) -> None:
     assert told(check(storage)) == {("dataset", None, None)}
 
 
+def test_where_there_is_nothing_there_is_nothing_to_check(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="is not a dataset"):
+        verify(Storage.at(tmp_path / "nowhere"))
+
+
 def test_damaged_verdicts(storage: Storage) -> None:
     storage.write("verdicts/a.jsonl", b"no verdict\n")
     assert told(check(storage)) == {("dataset", None, None)}
