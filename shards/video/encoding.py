@@ -57,10 +57,14 @@ def encode(
 
 
 def key_frames(ticks: Sequence[int], time_base: Fraction, seconds: float) -> list[int]:
-    """Numbers of as few frames as possible so that no frame is shown more than `seconds` after one of them."""
+    """Numbers of as few frames as possible that lie at most `seconds` apart, as do the last one and the end.
+
+    Where two neighbours lie further apart than that, both are key frames.
+    """
     keys = [0]
-    for number in range(1, len(ticks) - 1):
-        if (ticks[number + 1] - ticks[keys[-1]]) * time_base > seconds:
+    for number in range(1, len(ticks)):
+        following = ticks[min(number + 1, len(ticks) - 1)]
+        if (following - ticks[keys[-1]]) * time_base > seconds:
             keys.append(number)
     return keys
 

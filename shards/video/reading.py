@@ -1,11 +1,13 @@
 """What a video file holds (`probe`) and its frames, upright and in square pixels (`frames`)."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from itertools import pairwise
 
+import av
 import numpy as np
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
@@ -62,11 +64,11 @@ def probe(source: Source, *, stream: int | None = None) -> VideoInfo:
     Raises `Unreadable` with a named reason, and `ValueError` where `stream` is not a video stream.
     """
     with opened(source, stream) as (container, video):
-        shown, first = timelines.scan(container, video)
-        timeline = timelines.timeline(shown, video)
+        stored, first = timelines.scan(container, video)
+        timeline = timelines.timeline(stored, video)
         if timeline is None:
             count = sum(1 for _ in _decoded(source, video.index, None))
-            timeline = timelines.counted_timeline(shown, count, video)
+            timeline = timelines.counted_timeline(stored, count, video)
         aspect = video.sample_aspect_ratio or Fraction(1)
         orientation = Orientation.of(first)
         width, height = orientation.size(max(1, round(first.width * aspect)), first.height)
@@ -161,7 +163,8 @@ def _decoded_near(source: Source, info: VideoInfo, first: int) -> Iterator[Video
 def _decoded(source: Source, stream: int, seek_tick: int | None = None) -> Iterator[VideoFrame]:
     with opened(source, stream) as (container, video):
         if seek_tick is not None:
-            container.seek(seek_tick, stream=video)
+            with suppress(av.FFmpegError):  # what cannot seek is read from its start
+                container.seek(seek_tick, stream=video)
         for packet in timelines.packets(container, video):
             yield from timelines.decode(packet)
 

@@ -37,36 +37,36 @@ class Timeline:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
-    """A packet that holds a frame which is shown; times in the stream's ticks."""
+class Stored:
+    """A packet as it is stored; times in the stream's ticks."""
 
     pts: int | None
     dts: int | None
     duration: int
     is_key: bool
+    is_shown: bool  # else it is only there for others to refer to
 
 
-def scan(container: InputContainer, video: VideoStream) -> tuple[list[Shown], VideoFrame]:
-    """The packets of all shown frames in the order they are stored, and the first frame that decodes."""
-    shown: list[Shown] = []
+def scan(container: InputContainer, video: VideoStream) -> tuple[list[Stored], VideoFrame]:
+    """All packets in the order they are stored, and the first frame that decodes. Raises `Unreadable`."""
+    stored: list[Stored] = []
     first: VideoFrame | None = None
-    stored, cut_off = 0, False
+    cut_off = False
     for packet in packets(container, video):
         if first is None:
             first = next(iter(decode(packet)), None)
         if packet.size:
-            stored, cut_off = stored + 1, packet.is_corrupt
-            if not packet.is_discard and not _is_hidden(packet, video):
-                shown.append(Shown(packet.pts, packet.dts, packet.duration or 0, packet.is_keyframe))
+            cut_off = packet.is_corrupt
+            stored.append(_stored(packet, video))
     # An MP4 lists its packets ahead (after edit lists); the index of other formats holds what was found so far.
-    promised = len(video.index_entries) if container.format.name.startswith("mov") else stored
-    if cut_off or stored < promised:
-        raise Unreadable("truncated", f"{stored - cut_off} of {max(stored, promised)} frames")
-    if not shown:
+    promised = len(video.index_entries) if container.format.name.startswith("mov") else 0
+    if cut_off or len(stored) < promised:
+        raise Unreadable("truncated", f"{len(stored) - cut_off} of {max(len(stored), promised)} frames")
+    if not any(packet.is_shown for packet in stored):
         raise Unreadable("no_frames", f"stream {video.index} has no frame")
     if first is None:
-        raise Unreadable("undecodable", f"none of {len(shown)} frames could be decoded")
-    return shown, first
+        raise Unreadable("undecodable", f"none of {len(stored)} frames could be decoded")
+    return stored, first
 
 
 def packets(container: InputContainer, video: VideoStream) -> "Iterator[Packet[VideoStream]]":
@@ -82,16 +82,17 @@ def decode(packet: "Packet[VideoStream]") -> list[VideoFrame]:
         return []
 
 
-def timeline(shown: list[Shown], video: VideoStream) -> Timeline | None:
+def timeline(stored: list[Stored], video: VideoStream) -> Timeline | None:
     """By presentation times; `None` where they are missing or repeat."""
-    first_key = next((at for at, packet in enumerate(shown) if packet.is_key), 0)
-    rows = [(packet.pts, packet) for packet in shown[first_key:] if packet.pts is not None]
-    if len(rows) < len(shown) - first_key:
+    decodable = stored[next((at for at, packet in enumerate(stored) if packet.is_key), 0) :]
+    rows = [(packet.pts, packet) for packet in decodable if packet.pts is not None]
+    if len(rows) < len(decodable):
         return None
     # Frames stored after the first key frame but shown before it refer to what was cut away.
-    rows = sorted((row for row in rows if row[0] >= rows[0][0]), key=lambda row: row[0])
+    first_tick = rows[0][0]
+    rows = sorted((row for row in rows if row[1].is_shown and row[0] >= first_tick), key=lambda row: row[0])
     ticks = tuple(tick for tick, _ in rows)
-    if not _rising(ticks):
+    if not ticks or not _rising(ticks):
         return None
     keys = tuple(number for number, (_, packet) in enumerate(rows) if packet.is_key or number == 0)
     # Containers find a key frame by its decoding time, which lies at or before the time it is shown.
@@ -107,8 +108,9 @@ def timeline(shown: list[Shown], video: VideoStream) -> Timeline | None:
     )
 
 
-def counted_timeline(shown: list[Shown], num_frames: int, video: VideoStream) -> Timeline:
+def counted_timeline(stored: list[Stored], num_frames: int, video: VideoStream) -> Timeline:
     """By decoding times, the k-th of them for the k-th of the `num_frames` that a decoder gives."""
+    shown = [packet for packet in stored if packet.is_shown]
     ticks = tuple(sorted(packet.dts for packet in shown if packet.dts is not None))
     if len(ticks) < len(shown) or not _rising(ticks):
         raise Unreadable("frame_times", "missing or repeated")
@@ -123,6 +125,11 @@ def counted_timeline(shown: list[Shown], num_frames: int, video: VideoStream) ->
         seek_ticks=(ticks[0],),
         counted=True,
     )
+
+
+def _stored(packet: "Packet[VideoStream]", video: VideoStream) -> Stored:
+    is_shown = not packet.is_discard and not _is_hidden(packet, video)
+    return Stored(packet.pts, packet.dts, packet.duration or 0, packet.is_keyframe, is_shown)
 
 
 def _is_hidden(packet: "Packet[VideoStream]", video: VideoStream) -> bool:

@@ -9,6 +9,7 @@ import errno
 import io
 import math
 import os
+import re
 import signal
 import subprocess
 import tempfile
@@ -211,6 +212,7 @@ def _command(path: str, clip: Path, span: _Span, seek_tick: int | None) -> list[
         force_key_frames=_times_just_before(keys, span),
         map_metadata=-1,
         map_chapters=-1,
+        **{"metadata:s:v:0": "encoder="},
     )
     settings = ("-copyts", "-nostdin", "-hide_banner", "-loglevel", "error", "-filter_complex_threads", "1")
     command: list[str] = output.global_args(*settings).overwrite_output().compile(ffmpeg_binary())
@@ -264,7 +266,13 @@ def _run(command: Sequence[str]) -> None:
     if done.returncode < 0:  # somebody ended it: not the video's fault
         raise RuntimeError(f"ffmpeg was ended by {signal.Signals(-done.returncode).name}")
     if done.returncode > 0:
-        raise Unreadable("undecodable", lines[-1] if lines else f"ffmpeg ended with {done.returncode}")
+        raise Unreadable("undecodable", _reason(lines) or f"ffmpeg ended with {done.returncode}")
+
+
+def _reason(lines: Sequence[str]) -> str:
+    """The last line that says something, without addresses in memory, which change from run to run."""
+    telling = [line for line in lines if line.strip() and line != "Conversion failed!"]
+    return re.sub(r" @ 0x[0-9a-f]+", "", telling[-1]) if telling else ""
 
 
 _CRASHES = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE}
