@@ -21,6 +21,10 @@ from shards.storage import Missing, Storage
 from shards.verdicts import Decision, Verdicts, decisions
 from shards.writer import FOLDER, INFO, DatasetInfo
 
+_PLACE_COLUMNS = [f"{prefix}_{what}" for prefix in sidecar.PLACES.values() for what in ("offset", "size")]
+ALWAYS = ("key", *_PLACE_COLUMNS, "sha256")
+"""Columns that every index has: samples are found and judged by them."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shard:
@@ -52,7 +56,7 @@ class Dataset:
         self.storage = storage
         self.info = info
         self.shards = list(shards)
-        self.index = index  # every row of every sidecar in order (`sidecar.SCHEMA`), and `shard`, the stem
+        self.index = index  # all rows of all sidecars in order (`sidecar.SCHEMA`), and `shard`, the stem
         self._keys: list[str] = index["key"].to_pylist()
         self._places = _places(index)
         self._tars = [shard.tar for shard in shards]
@@ -60,26 +64,28 @@ class Dataset:
         self._files = _OpenFiles(storage)
 
     @classmethod
-    def open(cls, url: str | os.PathLike[str]) -> Self:
+    def open(cls, url: str | os.PathLike[str], columns: Sequence[str] | None = None) -> Self:
         """Open a folder or fsspec URL; reads dataset.json and the sidecars, never a tar.
 
-        Raises `ValueError` where there is no dataset, or one of a later format.
+        `columns` names what the index keeps besides `ALWAYS` (all by default, of which frame times are half the
+        memory). Raises `ValueError` where there is no dataset, or one of a later format.
         """
         storage = Storage.at(url)
-        info = read_info(storage)
         paths = storage.list(FOLDER, ".parquet")
-        return cls._of(storage, info, [Path(path).stem for path in paths])
+        kept = [name for name in sidecar.SCHEMA.names if columns is None or name in (*ALWAYS, *columns)]
+        return cls._of(storage, read_info(storage), [Path(path).stem for path in paths], kept)
 
     @classmethod
-    def _of(cls, storage: Storage, info: DatasetInfo, stems: Sequence[str]) -> Self:
+    def _of(cls, storage: Storage, info: DatasetInfo, stems: Sequence[str], columns: Sequence[str]) -> Self:
         with ThreadPoolExecutor(_READERS) as readers:
-            parts = list(readers.map(lambda stem: _read_sidecar(storage, stem), stems))
+            parts = list(readers.map(lambda stem: _read_sidecar(storage, stem, columns), stems))
         tables = [table for _, table in parts]
-        empty = sidecar.SCHEMA.append(pa.field("shard", pa.string())).empty_table()
-        return cls(storage, info, [shard for shard, _ in parts], pa.concat_tables([empty, *tables]))
+        schema = pa.schema([sidecar.SCHEMA.field(name) for name in columns]).append(pa.field("shard", pa.string()))
+        return cls(storage, info, [s for s, _ in parts], pa.concat_tables([schema.empty_table(), *tables]))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Dataset._of, (self.storage, self.info, [shard.stem for shard in self.shards])
+        stems, columns = [shard.stem for shard in self.shards], self.index.column_names[:-1]
+        return Dataset._of, (self.storage, self.info, stems, columns)
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -166,9 +172,9 @@ _READERS = 16  # sidecars that are fetched at once
 _OPEN_FILES = 128  # descriptors kept
 
 
-def _read_sidecar(storage: Storage, stem: str) -> tuple[Shard, pa.Table]:
+def _read_sidecar(storage: Storage, stem: str, columns: Sequence[str]) -> tuple[Shard, pa.Table]:
     path = f"{FOLDER}/{stem}.parquet"
-    table, about = sidecar.from_parquet(storage.read(path), f"{storage.url}/{path}")
+    table, about = sidecar.from_parquet(storage.read(path), f"{storage.url}/{path}", columns)
     shard = Shard(stem=stem, num_samples=about.num_samples, bytes=about.tar_bytes, sha256=about.tar_sha256)
     return shard, table.append_column("shard", pa.array([stem] * table.num_rows, pa.string()))
 

@@ -113,10 +113,15 @@ def to_parquet(rows: Sequence[Mapping[str, Any]], about: About) -> bytes:
     return sink.getvalue()
 
 
-def from_parquet(data: bytes, where: str = "the sidecar") -> tuple[pa.Table, About]:
-    """Rows (`SCHEMA`) and what is said of the tar. Raises `ValueError` where it is no sidecar, or too new."""
+def from_parquet(
+    data: bytes, where: str = "the sidecar", columns: Sequence[str] | None = None
+) -> tuple[pa.Table, About]:
+    """Rows (`SCHEMA`, or `columns` of it) and what is said of the tar.
+
+    Raises `ValueError` where it is no sidecar, or of a later format.
+    """
     try:
-        table = pq.read_table(io.BytesIO(data), use_threads=False)
+        table = pq.read_table(io.BytesIO(data), columns=None if columns is None else list(columns), use_threads=False)
         about = About.of_metadata(table.schema.metadata or {})
     except (pa.ArrowInvalid, OSError, KeyError) as error:
         raise ValueError(f"{where} is not a sidecar, or damaged ({error}); write its shard again") from None

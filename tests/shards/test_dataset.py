@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from shards import Dataset, DatasetInfo, Missing, Sample, Storage, verdict, write_info, write_shard
+from shards.dataset import ALWAYS
 from shards.entry import to_members
 
 MakeSample = Callable[..., Sample]
@@ -50,6 +51,15 @@ def test_the_index_is_all_sidecars_and_the_shard(place: str, make_sample: MakeSa
     index = Dataset.open(place).index
     assert index["key"].to_pylist() == [s.key for s in samples]
     assert index["shard"].to_pylist() == ["clips-000000"] * 4 + ["clips-000001"] * 2
+
+
+def test_an_index_of_few_columns_reads_the_same_samples(place: str, make_sample: MakeSample) -> None:
+    samples = _write(place, [make_sample(n) for n in range(6)])
+    dataset = Dataset.open(place, columns=["caption", "subject"])
+    assert dataset.index.column_names == [*ALWAYS, "caption", "subject", "shard"]
+    assert list(dataset) == samples
+    again = pickle.loads(pickle.dumps(dataset))
+    assert again.index.equals(dataset.index)
 
 
 def test_unknown_rows_and_keys_are_told(tmp_path: Path, make_sample: MakeSample) -> None:
