@@ -26,3 +26,14 @@ def ray_cluster() -> Iterator[None]:
     ray.init(num_cpus=4, include_dashboard=False, object_store_memory=100 << 20, log_to_driver=False)
     yield
     ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def world_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twenty practice videos with their truth, every case of the world among them."""
+    from pipeline.embedded.scenes import CASES
+    from pipeline.embedded.world import World, write_videos
+
+    folder = tmp_path_factory.mktemp("world") / "videos"
+    write_videos(folder, World(num_frames=16, frame_rate=12.0), 20, cases=(*CASES, None, "plain"))
+    return folder
