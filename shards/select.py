@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from shards.sample import Sample, Track
@@ -46,12 +47,11 @@ def select(
 
 def overlay(index: pa.Table, decisions: Decisions) -> pa.Table:
     """`index` without what people rejected or dropped, and with the subjects and captions they gave."""
-    rows: dict[int, dict[str, Any] | None] = {}
-    for number, key in enumerate(index["key"].to_pylist()):
-        if key in decisions:
-            rows[number] = _decided_row(index.slice(number, 1).to_pylist()[0], decisions[key])
-    if not rows:
+    judged = [number for number, key in enumerate(index["key"].to_pylist()) if key in decisions]
+    if not judged:
         return index
+    stored = index.take(pa.array(judged, pa.int64())).to_pylist()
+    rows = {n: _decided_row(row, decisions[row["key"]]) for n, row in zip(judged, stored, strict=True)}
     changed = {number: row for number, row in rows.items() if row is not None}
     place = {number: index.num_rows + k for k, number in enumerate(changed)}
     order = [place.get(n, n) for n in range(index.num_rows) if n not in rows or n in place]
@@ -119,11 +119,12 @@ def columns(index: pa.Table) -> pa.Table:
     compared without regard to case, as SQL does.
     """
     plain = [f.name for f in index.schema if not pa.types.is_nested(f.type) and not f.name.endswith("_offset")]
-    tracks = index["tracks"].to_pylist()
+    counts = pc.list_value_length(index["tracks"])
     table = index.select(plain)
-    table = table.append_column("num_tracks", pa.array([len(t) for t in tracks], pa.int32()))
-    nouns = [[track["noun"] for track in row] for row in tracks]
-    table = table.append_column("nouns", pa.array(nouns, pa.list_(pa.string())))
+    table = table.append_column("num_tracks", counts)
+    nouns = pc.struct_field(pc.list_flatten(index["tracks"]), "noun").combine_chunks()
+    ends = pa.array(np.concatenate(([0], np.cumsum(np.asarray(counts)))), pa.int32())
+    table = table.append_column("nouns", pa.ListArray.from_arrays(ends, nouns))
     taken = {"row", *(name.lower() for name in table.column_names)}
     for name, values in _scores(index["scores"]).items():
         column = f"scores.{name}" if name.lower() in taken else name

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from shards.dataset import Dataset
+from shards.repack import Settings, repack
 from shards.storage import Storage
 
 # What draws, plots or queries is imported by the verb that does it, so that the others start at once.
@@ -54,9 +55,9 @@ def _add_show(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     parser = _add(verbs, "show", _show, "draw a sample with its masks and boxes, and print its record")
     parser.add_argument("sample", nargs="?", metavar="KEY|N", help="key, its beginning, or number from 0")
     parser.add_argument("--out", type=Path, default=Path(), help="where KEY.png and KEY.mp4 go (default: here)")
-    parser.add_argument("--frames", type=parse_count, help="frames of the contact sheet (default 12, 6 a row)")
-    parser.add_argument("--samples", type=parse_count, default=8, help="without KEY: rows of the sheet (default 8)")
-    parser.add_argument("--seed", type=int, default=0, help="without KEY: which samples (default 0)")
+    parser.add_argument("--frames", type=parse_count, help="how many frames to draw of a sample")
+    parser.add_argument("--samples", type=parse_count, default=8, help="without KEY: how many (default %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="without KEY: which ones (default %(default)s)")
 
 
 def _add_stats(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -78,11 +79,14 @@ def _add_repack(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         "where it was interrupted. Within a shard samples are always sorted by key; --shuffle mixes which shard "
         "each goes to, and a reader's own shuffle does the rest. A wrong column in --where lists all columns."
     )
-    parser.add_argument("--where", metavar="SQL", help="""e.g. '"motion.shift" > 0.05 and subject = ''dog'''""")
+    parser.add_argument("--where", metavar="SQL", help="""e.g. '"motion.shift" > 0.05 and num_frames >= 16'""")
     parser.add_argument("--max-per-class", type=parse_count, metavar="N", help="at most N samples of a subject")
-    parser.add_argument("--seed", type=int, default=0, help="which ones --max-per-class keeps (default 0)")
+    parser.add_argument("--seed", type=int, default=0, help="which ones --max-per-class keeps (default %(default)s)")
     parser.add_argument("--shuffle", type=int, metavar="SEED", help="mix all samples over the shards")
-    parser.add_argument("--shard-bytes", type=parse_bytes, default="256MB", metavar="SIZE", help="default 256MB")
+    size = Settings().shard_bytes
+    parser.add_argument(
+        "--shard-bytes", type=parse_bytes, default=size, metavar="SIZE", help=f"default {size // 10**6}MB"
+    )
     parser.add_argument("--name", help="of the new dataset (default: as it is)")
     parser.add_argument("--ignore-verdicts", action="store_true", help="take the samples as the shards have them")
 
@@ -135,7 +139,7 @@ def _show(args: argparse.Namespace) -> int:
         return _show_several(dataset, args)
     sample = dataset[find(dataset, args.sample)]
     out = Storage.at(args.out)
-    out.write(f"{sample.key}.png", show.png(show.contact_sheet(sample, args.frames or 12)))
+    out.write(f"{sample.key}.png", show.png(show.contact_sheet(sample, **_frames(args))))
     out.write(f"{sample.key}.mp4", show.overlay_video(sample))
     files = [str(args.out / f"{sample.key}.{kind}") for kind in ("png", "mp4")]
     decision = dataset.decisions().get(sample.key)
@@ -156,7 +160,7 @@ def _show_several(dataset: Dataset, args: argparse.Namespace) -> int:
     count = min(args.samples, len(dataset))
     rows = sorted(random.Random(args.seed).sample(range(len(dataset)), count))
     file = f"{dataset.info.name}-samples.png"
-    Storage.at(args.out).write(file, show.png(show.overview(dataset.rows(rows), args.frames or 6)))
+    Storage.at(args.out).write(file, show.png(show.overview(dataset.rows(rows), **_frames(args))))
     keys = [dataset.key_of(row) for row in rows]
     if args.json:
         return _print_json({"keys": keys, "files": [str(args.out / file)]})
@@ -166,6 +170,10 @@ def _show_several(dataset: Dataset, args: argparse.Namespace) -> int:
     )
     print(f"\nwrote {args.out / file}")
     return 0
+
+
+def _frames(args: argparse.Namespace) -> dict[str, int]:
+    return {} if args.frames is None else {"num_frames": args.frames}
 
 
 def find(dataset: Dataset, text: str) -> int:
@@ -226,8 +234,6 @@ def _verify(args: argparse.Namespace) -> int:
 
 
 def _repack(args: argparse.Namespace) -> int:
-    from shards.repack import Settings, repack
-
     dataset = Dataset.open(args.dataset)
     settings = Settings(
         name=args.name,
