@@ -2,67 +2,25 @@
 
 `READABLE` writes files that must be read right, `BROKEN` files that must be refused by name:
 
-    truth = torture.READABLE["rotated_90"](tmp_path / "rotated_90.mp4")
-    [torture.read_barcode(frame) for frame in video.frames(truth.path)] == list(truth.numbers)
+    truth = torture.READABLE["rotated_90.mp4"](tmp_path / "rotated_90.mp4")
+    [read_barcode(frame) for frame in video.frames(truth.path)] == list(truth.numbers)
 """
 
-import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any
 
 import av
-import imageio_ffmpeg
 import numpy as np
-from av.audio.stream import AudioStream
-from av.container import OutputContainer
-from av.video.frame import VideoFrame
-from av.video.stream import VideoStream
-from numpy.typing import NDArray
 from PIL import Image
 
-Picture: TypeAlias = NDArray[np.uint8]  # [H, W, 3], RGB
+from tests.barcodes import COLOURS, Picture, draw, image_folder, read_barcode, read_colours
+from tests.filming import add_silence, encode, run_ffmpeg, show_late, video_stream, write
 
-_BITS = 8
-_CELLS = _BITS + 2  # a white cell, the number's bits (highest first), a black cell
-COLOURS = ((200, 40, 40), (40, 200, 40), (40, 40, 200))  # of the three fields below the bar code
-
-
-def draw(number: int, width: int, height: int) -> Picture:
-    """A picture that says its number (below 256) and which way is up: bar code above, red, green, blue below."""
-    picture = np.full((height, width, 3), 128, np.uint8)
-    bits = [1, *(number >> shift & 1 for shift in reversed(range(_BITS))), 0]
-    for cell, bit in enumerate(bits):
-        left, right = (round(at * width / _CELLS) for at in (cell, cell + 1))
-        picture[: height // 2, left:right] = 235 if bit else 16
-    for field, colour in enumerate(COLOURS):
-        left, right = (round(at * width / 3) for at in (field, field + 1))
-        picture[3 * height // 4 :, left:right] = colour
-    return picture
-
-
-def read_barcode(picture: Picture) -> int:
-    """The number in a picture of any size. Raises `ValueError` where it is not upright or not legible."""
-    height, width = picture.shape[:2]
-    top, bottom = round(0.15 * height), round(0.35 * height)
-    levels = []
-    for cell in range(_CELLS):
-        left, right = ((cell + at) * width / _CELLS for at in (0.35, 0.65))
-        levels.append(float(picture[top:bottom, round(left) : max(round(left) + 1, round(right))].mean()))
-    if any(80 < level < 176 for level in levels) or levels[0] < 128 or levels[-1] > 128:
-        raise ValueError(f"no bar code: levels {[round(level) for level in levels]}")
-    return sum((level > 128) << (_BITS - cell) for cell, level in enumerate(levels[1:-1], 1))
-
-
-def read_colours(picture: Picture) -> NDArray[np.float64]:
-    """Mean colours of the three fields, [3, RGB]."""
-    height, width = picture.shape[:2]
-    rows = slice(round(0.85 * height), round(0.93 * height))
-    centres = [round((field + 0.5) * width / 3) for field in range(3)]
-    return np.array([picture[rows, x - 2 : x + 3].mean(axis=(0, 1)) for x in centres])
+__all__ = ["BROKEN", "COLOURS", "READABLE", "Truth", "draw", "image_folder", "read_barcode", "read_colours"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +57,7 @@ def rotated(path: Path, degrees: int) -> Truth:
     """Stored turned; the display matrix says to turn it by `degrees` clockwise."""
     ticks = range(12)
     pictures = [np.rot90(draw(number, 96, 64), degrees // 90) for number in ticks]
-    _write(path, pictures, ticks, Fraction(1, 25), rotation=-degrees)
+    write(path, pictures, ticks, Fraction(1, 25), rotation=-degrees)
     return _truth(path, ticks, Fraction(1, 25), (96, 64), rotation=degrees)
 
 
@@ -107,7 +65,7 @@ def anamorphic(path: Path) -> Truth:
     """Stored pixels are 4:3 wide."""
     ticks = range(12)
     pictures = [draw(number, 72, 64) for number in ticks]
-    _write(path, pictures, ticks, Fraction(1, 25), pixel_aspect=Fraction(4, 3))
+    write(path, pictures, ticks, Fraction(1, 25), pixel_aspect=Fraction(4, 3))
     return _truth(path, ticks, Fraction(1, 25), (96, 64))
 
 
@@ -115,7 +73,7 @@ def anamorphic_rotated(path: Path) -> Truth:
     """Both: stretched as stored, then turned."""
     ticks = range(12)
     pictures = [np.rot90(draw(number, 96, 64), 1) for number in ticks]
-    _write(path, pictures, ticks, Fraction(1, 25), pixel_aspect=Fraction(2), rotation=-90)
+    write(path, pictures, ticks, Fraction(1, 25), pixel_aspect=Fraction(2), rotation=-90)
     return _truth(path, ticks, Fraction(1, 25), (96, 128), rotation=90)
 
 
@@ -162,20 +120,20 @@ def cut_by_edit_list(path: Path) -> Truth:
     """An MP4 whose first packets are only there to be decoded; its edit list hides them."""
     whole = path.with_name("whole.mp4")
     _h264(whole, range(40), Fraction(1, 25), options={"g": "16", "bf": "2"})
-    _ffmpeg("-ss", "0.8", "-i", str(whole), "-c", "copy", str(path))
+    run_ffmpeg("-ss", "0.8", "-i", str(whole), "-c", "copy", str(path))
     return _truth(path, range(20), Fraction(1, 25), (96, 64), numbers=range(20, 40))
 
 
 def avi(path: Path) -> Truth:
     """Packets carry no presentation times."""
     ticks = range(30)
-    _write(path, [draw(n, 96, 64) for n in ticks], ticks, Fraction(1, 25), codec="mpeg4", options={"bf": "2"})
+    write(path, [draw(n, 96, 64) for n in ticks], ticks, Fraction(1, 25), codec="mpeg4", options={"bf": "2"})
     return _truth(path, ticks, Fraction(1, 25), (96, 64))
 
 
 def gif(path: Path) -> Truth:
     ticks = [0, 10, 20, 60, 64, 90, 100]
-    _write(path, _pictures(ticks), ticks, Fraction(1, 100), codec="gif", pixel_format="rgb8", options={})
+    write(path, _pictures(ticks), ticks, Fraction(1, 100), codec="gif", pixel_format="rgb8", options={})
     return _truth(path, ticks, Fraction(1, 100), (96, 64))
 
 
@@ -186,7 +144,7 @@ def webm(path: Path, codec: str) -> Truth:
     quality = ["-b:v", "200k", "-deadline", "good", "-cpu-used", "4", "-auto-alt-ref", "1", "-lag-in-frames", "16"]
     for number in ("1", "2"):  # it takes two passes to get hidden frames
         passes = ["-pass", number, "-passlogfile", str(path.with_suffix(""))]
-        _ffmpeg("-i", str(source), "-c:v", codec, *quality, *passes, str(path))
+        run_ffmpeg("-i", str(source), "-c:v", codec, *quality, *passes, str(path))
     return replace(truth, path=path)
 
 
@@ -194,12 +152,12 @@ def second_stream(path: Path) -> Truth:
     """Two video streams and sound; the smaller picture is wanted, by its number."""
     ticks = range(20)
     with av.open(path, "w") as container:
-        large = _video_stream(container, (192, 128), Fraction(1, 25))
+        large = video_stream(container, (192, 128), Fraction(1, 25))
         sound = container.add_stream("aac", rate=8000)
-        small = _video_stream(container, (96, 64), Fraction(1, 25))
-        _encode(container, large, [draw(100 + n, 192, 128) for n in ticks], ticks, Fraction(1, 25))
-        _add_silence(container, sound)
-        _encode(container, small, _pictures(ticks), ticks, Fraction(1, 25))
+        small = video_stream(container, (96, 64), Fraction(1, 25))
+        encode(container, large, [draw(100 + n, 192, 128) for n in ticks], ticks, Fraction(1, 25))
+        add_silence(container, sound)
+        encode(container, small, _pictures(ticks), ticks, Fraction(1, 25))
     return _truth(path, ticks, Fraction(1, 25), (96, 64), stream=2)
 
 
@@ -208,7 +166,7 @@ def repeated_times(path: Path) -> Truth:
     ticks = range(30)
     whole = path.with_name("rising.mp4")
     _h264(whole, ticks, Fraction(1, 25), options={"bf": "0"})
-    _show_late(whole, path, 7)
+    show_late(whole, path, 7)
     return _truth(path, ticks, Fraction(1, 25), (96, 64))
 
 
@@ -257,7 +215,7 @@ def noise(path: Path) -> None:
 
 def audio_only(path: Path) -> None:
     with av.open(path, "w") as container:
-        _add_silence(container, container.add_stream("aac", rate=8000))
+        add_silence(container, container.add_stream("aac", rate=8000))
 
 
 def cover_art(path: Path) -> None:
@@ -266,7 +224,7 @@ def cover_art(path: Path) -> None:
     audio_only(sound)
     Image.fromarray(draw(1, 96, 64)).save(picture)
     maps = ["-map", "0", "-map", "1", "-c", "copy", "-disposition:v:0", "attached_pic"]
-    _ffmpeg("-i", str(sound), "-i", str(picture), *maps, str(path))
+    run_ffmpeg("-i", str(sound), "-i", str(picture), *maps, str(path))
 
 
 def truncated(path: Path) -> None:
@@ -288,8 +246,26 @@ def timeless(path: Path) -> None:
     _h264(path, range(30), Fraction(1, 25))
 
 
-def one_pixel(path: Path) -> None:
-    _h264(path, range(3), Fraction(1, 25), size=(1, 1), pixel_format="yuv444p")
+def undecodable(path: Path) -> None:
+    """Packets of zeros."""
+    cfr(path)
+    data = path.read_bytes()
+    start = data.index(b"mdat") + 4
+    path.write_bytes(data[:start] + bytes(len(data) - start))
+
+
+def unknown_codec(path: Path) -> None:
+    cfr(path)
+    data = path.read_bytes()
+    at = data.rindex(b"avc1", 0, data.index(b"avcC"))
+    path.write_bytes(data[:at] + b"zzzz" + data[at + 4 :])
+
+
+def no_frames(path: Path) -> None:
+    """Headers without a packet."""
+    with av.open(path, "w") as output:
+        video_stream(output, (96, 64), Fraction(1, 25))
+        output.start_encoding()
 
 
 BROKEN: Mapping[str, tuple[Callable[[Path], None], str]] = {
@@ -302,18 +278,12 @@ BROKEN: Mapping[str, tuple[Callable[[Path], None], str]] = {
     "cover_art.m4a": (cover_art, "no_video_stream"),
     "truncated.mp4": (truncated, "truncated"),
     "headless.mp4": (headless, "not_a_video"),
+    "undecodable.mp4": (undecodable, "undecodable"),
+    "unknown_codec.mp4": (unknown_codec, "no_decoder"),
+    "no_frames.avi": (no_frames, "no_frames"),
     "timeless.h264": (timeless, "frame_times"),
 }
 """File name -> (writer, the named reason why it cannot be read)."""
-
-
-def image_folder(folder: Path, num_frames: int = 12, size: tuple[int, int] = (96, 64)) -> list[Path]:
-    """A folder of PNGs in name order; `size` is (width, height)."""
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / f"{number:05d}.png" for number in range(num_frames)]
-    for number, path in enumerate(paths):
-        Image.fromarray(draw(number, *size)).save(path)
-    return paths
 
 
 def _pictures(ticks: Sequence[int], size: tuple[int, int] = (96, 64)) -> list[Picture]:
@@ -321,88 +291,11 @@ def _pictures(ticks: Sequence[int], size: tuple[int, int] = (96, 64)) -> list[Pi
 
 
 def _h264(
-    path: Path,
-    ticks: Sequence[int],
-    time_base: Fraction,
-    *,
-    size: tuple[int, int] = (96, 64),
-    container: str | None = None,
-    container_options: Mapping[str, str] | None = None,
-    options: Mapping[str, str] | None = None,
-    pixel_format: str = "yuv420p",
+    path: Path, ticks: Sequence[int], time_base: Fraction, *, size: tuple[int, int] = (96, 64), **settings: Any
 ) -> Truth:
-    if container_options is None:
-        container_options = {"movflags": "+faststart"} if path.suffix == ".mp4" else {}
-    with av.open(path, "w", format=container, container_options=dict(container_options)) as output:
-        stream = _video_stream(output, size, time_base, options=options, pixel_format=pixel_format)
-        _encode(output, stream, _pictures(ticks, size), ticks, time_base)
+    fast_start = {"movflags": "+faststart"} if path.suffix == ".mp4" else {}
+    write(path, _pictures(ticks, size), ticks, time_base, **{"container_options": fast_start, **settings})
     return _truth(path, ticks, time_base, size)
-
-
-def _write(
-    path: Path,
-    pictures: Sequence[Picture],
-    ticks: Sequence[int],
-    time_base: Fraction,
-    *,
-    codec: str = "libx264",
-    options: Mapping[str, str] | None = None,
-    pixel_format: str = "yuv420p",
-    rotation: int = 0,
-    pixel_aspect: Fraction = Fraction(1),
-) -> None:
-    height, width = pictures[0].shape[:2]
-    with av.open(path, "w") as output:
-        stream = _video_stream(
-            output, (width, height), time_base, codec=codec, options=options, pixel_format=pixel_format
-        )
-        stream.codec_context.sample_aspect_ratio = pixel_aspect
-        if rotation:
-            stream.set_display_rotation(rotation)
-        _encode(output, stream, pictures, ticks, time_base)
-
-
-def _video_stream(
-    container: OutputContainer,
-    size: tuple[int, int],
-    time_base: Fraction,
-    *,
-    codec: str = "libx264",
-    options: Mapping[str, str] | None = None,
-    pixel_format: str = "yuv420p",
-) -> VideoStream:
-    speed = {"preset": "veryfast"} if codec == "libx264" else {}
-    stream = container.add_stream(codec, rate=25, options={**speed, **(options or {})})
-    assert isinstance(stream, VideoStream)
-    stream.width, stream.height = size
-    stream.pix_fmt = pixel_format
-    stream.time_base = stream.codec_context.time_base = time_base
-    return stream
-
-
-def _encode(
-    container: OutputContainer,
-    stream: VideoStream,
-    pictures: Sequence[Picture],
-    ticks: Sequence[int],
-    time_base: Fraction,
-) -> None:
-    for picture, tick in zip(pictures, ticks, strict=True):
-        frame = VideoFrame.from_ndarray(np.ascontiguousarray(picture))
-        frame.pts, frame.time_base = tick, time_base
-        container.mux(stream.encode(frame))
-    container.mux(stream.encode(None))
-
-
-def _show_late(source: Path, target: Path, number: int) -> None:
-    """Copy a video so that packet `number` is shown when the next one is."""
-    with av.open(source) as read, av.open(target, "w") as written:
-        stream = written.add_stream_from_template(read.streams.video[0])
-        for at, packet in enumerate(read.demux(read.streams.video[0])):
-            if packet.pts is not None and packet.duration is not None:
-                packet.pts += packet.duration if at == number else 0
-                packet.stream = stream
-                written.mux(packet)
 
 
 def _truth(
@@ -424,18 +317,3 @@ def _truth(
         rotation=rotation,
         stream=stream,
     )
-
-
-def _add_silence(container: OutputContainer, stream: AudioStream) -> None:
-    for at in range(8):
-        frame = av.AudioFrame(format="fltp", layout="stereo", samples=1024)
-        for plane in frame.planes:
-            plane.update(bytes(plane.buffer_size))
-        frame.sample_rate, frame.pts, frame.time_base = 8000, 1024 * at, Fraction(1, 8000)
-        container.mux(stream.encode(frame))
-    container.mux(stream.encode(None))
-
-
-def _ffmpeg(*arguments: str) -> None:
-    binary = imageio_ffmpeg.get_ffmpeg_exe()
-    subprocess.run([binary, "-nostdin", "-loglevel", "error", "-y", *arguments], check=True)

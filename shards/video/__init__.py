@@ -1,9 +1,11 @@
 """Video files in and out: what a file holds (`probe`), its frames (`frames`), H.264 clips (`encode`, `transcode`)."""
 
+from shards.video.clip import Transcoded
 from shards.video.encoding import encode
+from shards.video.images import from_images
 from shards.video.reading import VideoInfo, frames, probe
 from shards.video.source import Source, Unreadable
-from shards.video.transcoding import EncoderName, Transcoded, encoder_version, from_images, transcode
+from shards.video.transcoding import EncoderName, encoder_version, transcode
 
 __all__ = [
     "EncoderName",

@@ -1,12 +1,11 @@
-"""A span of a video, or a folder of images, as the H.264 clip that a shard ships.
+"""A span of a video as the H.264 clip that a shard ships.
 
-Two encoders do the same work: an ffmpeg of its own process (a file that crashes it takes nothing else along), and
-PyAV in this process where there is no ffmpeg binary. Both are handed the same frames, times and key frames; their
-bytes differ, so `encoder_version` belongs to what is said about a clip.
+Two encoders do the same work: an ffmpeg in a process of its own (a file that crashes it takes nothing else along),
+and PyAV in this one, for machines without an ffmpeg binary. Both are handed the same frames, times and key frames;
+their bytes differ, so `encoder_version` belongs to what is said about a clip.
 """
 
 import errno
-import io
 import math
 import os
 import re
@@ -25,28 +24,14 @@ import av
 import ffmpeg
 import fsspec
 import imageio_ffmpeg
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, ImageOps
 
 from shards.video import encoding
+from shards.video.clip import ClipSize, Transcoded, checked, clip_size
 from shards.video.encoding import CRF, KEYFRAME_SECONDS
 from shards.video.reading import VideoInfo, frames, probe
 from shards.video.source import Source, Unreadable, local_path
 
 EncoderName: TypeAlias = Literal["ffmpeg", "pyav"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Transcoded:
-    """A clip as it will be shipped: H.264 yuv420p, upright, square pixels, even size."""
-
-    data: bytes  # MP4
-    width: int  # pixels
-    height: int
-    pts: tuple[int, ...]  # when each frame is shown, [T], from 0, strictly rising
-    time_base: Fraction  # seconds
-    scale: tuple[float, float]  # clip pixels per pixel of the upright source in x and y
 
 
 def transcode(
@@ -81,31 +66,7 @@ def transcode(
     # Frames that can only be counted have times that ffmpeg would not agree on.
     by_pyav = encoder == "pyav" or info.timeline.counted
     data = _by_pyav(source, wanted) if by_pyav else _by_ffmpeg(source, wanted)
-    return _checked(data, wanted.ticks, wanted.size.scale)
-
-
-def from_images(
-    paths: Sequence[str],
-    frame_rate: float,
-    *,
-    max_side: int | None = None,
-    crf: float = CRF,
-    keyframe_seconds: float = KEYFRAME_SECONDS,
-) -> Transcoded:
-    """A clip of images (paths or fsspec URLs) in the given order, `frame_rate` of them a second; PyAV encodes it.
-
-    Images are turned upright by their EXIF. Raises `Unreadable` for a missing or broken image and for one of another
-    size, `ValueError` where `paths` is empty.
-    """
-    if not paths:
-        raise ValueError("a clip needs at least one image")
-    first = _image(paths[0])
-    height, width = first.shape[:2]
-    target = clip_size(width, height, max_side)
-    pts, time_base = range(len(paths)), 1 / Fraction(frame_rate).limit_denominator(1001)
-    pictures = _images(paths, (height, width), target)
-    data = encoding.encode(pictures, pts, time_base, crf=crf, keyframe_seconds=keyframe_seconds)
-    return _checked(data, [tick * time_base.numerator for tick in pts], target.scale)
+    return checked(data, wanted.ticks, wanted.size.scale)
 
 
 def encoder_version(encoder: EncoderName) -> str:
@@ -122,29 +83,6 @@ def ffmpeg_binary() -> str:
         return str(imageio_ffmpeg.get_ffmpeg_exe())
     except RuntimeError:
         raise ValueError('there is no ffmpeg binary: install one, or choose the encoder "pyav"') from None
-
-
-@dataclass(frozen=True, slots=True)
-class ClipSize:
-    """Even size of a clip, and how it comes about: scaled to `scaled`, then cropped at right and bottom."""
-
-    width: int
-    height: int
-    scaled: tuple[int, int]  # (width, height)
-    scale: tuple[float, float]  # in x and y
-
-
-def clip_size(width: int, height: int, max_side: int | None) -> ClipSize:
-    """Of a clip from upright pictures of `width` x `height`: scaled down to `max_side`, or cropped to even."""
-    if max_side is not None and max_side < 2:
-        raise ValueError(f"max_side is {max_side}; 2 pixels is the least")
-    if min(width, height) < 2:
-        raise Unreadable("too_small", f"{width}x{height}")
-    if max_side is None or max(width, height) <= max_side:
-        return ClipSize(width & ~1, height & ~1, (width, height), (1.0, 1.0))
-    shrink = (max_side & ~1) / max(width, height)
-    new_width, new_height = (max(2, 2 * round(side * shrink / 2)) for side in (width, height))
-    return ClipSize(new_width, new_height, (new_width, new_height), (new_width / width, new_height / height))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -297,52 +235,6 @@ def _num_frames(clip: Path) -> int:
         return probe(clip).num_frames
     except Unreadable:  # ffmpeg wrote no frame
         return 0
-
-
-def _checked(data: bytes, ticks: Sequence[int], scale: tuple[float, float]) -> Transcoded:
-    """The clip with the times that stand in it, once they are those it should have."""
-    try:
-        info = probe(data)
-    except Unreadable:  # not even one frame
-        raise Unreadable("truncated", f"0 of {len(ticks)} frames") from None
-    if info.num_frames != len(ticks):
-        raise Unreadable("truncated", f"{info.num_frames} of {len(ticks)} frames")
-    if list(info.timeline.ticks) != list(ticks):
-        raise Unreadable("frame_times", "decoded frames have other times than their packets")
-    return Transcoded(
-        data=data,
-        width=info.width,
-        height=info.height,
-        pts=info.timeline.ticks,
-        time_base=info.timeline.time_base,
-        scale=scale,
-    )
-
-
-def _images(paths: Sequence[str], size: tuple[int, int], target: ClipSize) -> Iterator[NDArray[np.uint8]]:
-    for path in paths:
-        picture = _image(path)
-        if picture.shape[:2] != size:
-            (height, width), (first_height, first_width) = picture.shape[:2], size
-            raise Unreadable("image_sizes", f"{width}x{height} after {first_width}x{first_height}")
-        if target.scale != (1.0, 1.0):
-            resized = Image.fromarray(picture).resize(target.scaled, Image.Resampling.BOX)
-            picture = np.asarray(resized, np.uint8)
-        yield picture
-
-
-def _image(path: str) -> NDArray[np.uint8]:
-    """uint8 [H, W, 3]"""
-    try:
-        with fsspec.open(path, "rb") as file:
-            data = file.read()
-    except FileNotFoundError:
-        raise Unreadable("missing", path) from None
-    try:
-        image = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
-        return np.asarray(image.convert("RGB"), np.uint8)
-    except (OSError, SyntaxError) as error:
-        raise Unreadable("not_an_image", str(error)) from None
 
 
 @lru_cache

@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from shards import video
+from shards.video.clip import clip_size
 from shards.video.encoding import key_frames
-from shards.video.transcoding import clip_size
 from tests import torture
 from tests.torture import Truth
 
@@ -190,6 +190,14 @@ def test_damage_anywhere_is_survived_or_named(bytes_of: Callable[[str], bytes], 
         assert sum(1 for _ in video.frames(bytes(damaged[:end]))) == info.num_frames
     except video.Unreadable as error:
         assert error.why  # noqa: PT017  either way is right
+
+
+def test_a_picture_of_one_column_makes_no_clip(tmp_path: Path) -> None:
+    Image.new("RGB", (1, 8)).save(tmp_path / "column.png")
+    with pytest.raises(video.Unreadable, match="too_small: 1x8"):
+        video.transcode(tmp_path / "column.png", 0, 1)
+    with pytest.raises(video.Unreadable, match="too_small: 1x8"):
+        video.from_images([str(tmp_path / "column.png")], 24)
 
 
 def test_a_frame_that_cannot_be_decoded_is_missed(make: Make) -> None:
