@@ -246,6 +246,16 @@ def timeless(path: Path) -> None:
     _h264(path, range(30), Fraction(1, 25))
 
 
+def jumps_back(path: Path) -> None:
+    """Two recordings one after the other, each with a clock of its own."""
+    parts = []
+    for start in (0, 1800):
+        part = path.with_name(f"part{start}.ts")
+        _h264(part, [start + 3600 * t for t in range(20)], Fraction(1, 90000))
+        parts.append(part.read_bytes())
+    path.write_bytes(b"".join(parts))
+
+
 def undecodable(path: Path) -> None:
     """Packets of zeros."""
     cfr(path)
@@ -281,6 +291,7 @@ BROKEN: Mapping[str, tuple[Callable[[Path], None], str]] = {
     "undecodable.mp4": (undecodable, "undecodable"),
     "unknown_codec.mp4": (unknown_codec, "no_decoder"),
     "no_frames.avi": (no_frames, "no_frames"),
+    "jumps_back.ts": (jumps_back, "frame_times"),
     "timeless.h264": (timeless, "frame_times"),
 }
 """File name -> (writer, the named reason why it cannot be read)."""

@@ -83,7 +83,10 @@ def decode(packet: "Packet[VideoStream]") -> list[VideoFrame]:
 
 
 def timeline(stored: list[Stored], video: VideoStream) -> Timeline | None:
-    """By presentation times; `None` where they are missing or repeat."""
+    """By presentation times; `None` where they are missing or repeat. Raises `Unreadable` where time jumps back."""
+    decoded_at = [packet.dts for packet in stored if packet.dts is not None]
+    if any(a > b for a, b in pairwise(decoded_at)):  # sorted by time, two recordings in one file would mix
+        raise Unreadable("frame_times", "time jumps back on the way")
     decodable = stored[next((at for at, packet in enumerate(stored) if packet.is_key), 0) :]
     rows = [(packet.pts, packet) for packet in decodable if packet.pts is not None]
     if len(rows) < len(decodable):

@@ -353,6 +353,15 @@ def test_pixels_are_those_that_torchcodec_stored(real_clips: Path) -> None:
         assert np.abs(frame.astype(int) - stored).max() <= 2
 
 
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_a_span_of_one_stream_among_several(encoder: video.EncoderName, real_clips: Path) -> None:
+    path = real_clips / "decode" / "nasa_13013.mp4"
+    clip = video.transcode(path, 250, 20, stream=3, encoder=encoder)
+    originals = video.frames(path, range(250, 270), stream=3)
+    for frame, original in zip(video.frames(clip.data), originals, strict=True):
+        assert np.abs(frame.astype(int) - original).mean() < 2
+
+
 def test_resizing_in_the_decoder(make: Make) -> None:
     frames = list(video.frames(make("rotated_90.mp4").path, size=(48, 80)))
     assert {frame.shape for frame in frames} == {(48, 80, 3)}
