@@ -25,7 +25,7 @@ COLOURS: tuple[Colour, ...] = (
 GROUND: Colour = (22, 24, 29)
 TEXT: Colour = (236, 238, 242)
 FAINT: Colour = (160, 166, 178)
-TINT = 0.38  # share of the colour in a tinted pixel
+TINT = 0.25  # share of the colour in a tinted pixel
 GAP = 10  # pixels between the things on a sheet
 
 

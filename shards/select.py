@@ -34,7 +34,8 @@ def select(
     `decisions` come first: what was rejected is gone, and `where` and the classes see the decided subjects
     and captions. `where` is one SQL condition over `columns(index)`; a sample for which it is null is not
     taken. `max_per_class` keeps at most so many samples of each subject, chosen by a hash of (seed, key): the
-    choice does not depend on the order of the rows. Raises `BadExpression`.
+    choice does not depend on the order of the rows. An index of chosen columns needs those that are spoken of,
+    and tracks, subject and caption where there are decisions. Raises `BadExpression`.
     """
     numbered = index.append_column("row", pa.array(np.arange(index.num_rows), pa.int64()))
     taken = overlay(numbered, decisions or {})
@@ -116,15 +117,20 @@ def columns(index: pa.Table) -> pa.Table:
     """What a condition can speak of: the index's plain columns, `num_tracks`, `nouns` and all scores.
 
     A score stands under its own name; one whose name is a column's already under "scores.NAME". Names are
-    compared without regard to case, as SQL does.
+    compared without regard to case, as SQL does. Of an index of chosen columns, what these give.
     """
     plain = [f.name for f in index.schema if not pa.types.is_nested(f.type) and not f.name.endswith("_offset")]
-    counts = pc.list_value_length(index["tracks"])
     table = index.select(plain)
-    table = table.append_column("num_tracks", counts)
-    nouns = pc.struct_field(pc.list_flatten(index["tracks"]), "noun").combine_chunks()
-    ends = pa.array(np.concatenate(([0], np.cumsum(np.asarray(counts)))), pa.int32())
-    table = table.append_column("nouns", pa.ListArray.from_arrays(ends, nouns))
+    if "tracks" in index.column_names:
+        counts = pc.list_value_length(index["tracks"])
+        nouns = pc.struct_field(pc.list_flatten(index["tracks"]), "noun").combine_chunks()
+        ends = pa.array(np.concatenate(([0], np.cumsum(np.asarray(counts)))), pa.int32())
+        table = table.append_column("num_tracks", counts)
+        table = table.append_column("nouns", pa.ListArray.from_arrays(ends, nouns))
+    return _with_scores(table, index) if "scores" in index.column_names else table
+
+
+def _with_scores(table: pa.Table, index: pa.Table) -> pa.Table:
     taken = {"row", *(name.lower() for name in table.column_names)}
     for name, values in _scores(index["scores"]).items():
         column = f"scores.{name}" if name.lower() in taken else name
@@ -171,7 +177,7 @@ def _matching(table: pa.Table, where: str) -> pa.Array:
 
 def _explain(where: str, error: str, names: Sequence[str]) -> str:
     known = ", ".join(f'"{name}"' if not name.isidentifier() else name for name in names)
-    return f"condition {where!r}: {error.splitlines()[0]}; the columns are {known}"
+    return f"condition {where!r}: {error.splitlines()[0]}; the columns (a name with a dot in double quotes) are {known}"
 
 
 def _balanced(table: pa.Table, max_per_class: int, seed: int) -> pa.Array:

@@ -68,6 +68,16 @@ def test_a_wrong_condition_is_one_line_that_names_the_columns(dataset: Dataset, 
     assert all(name in str(told.value) for name in ("subject", '"motion.shift"', '"scores.width"', "num_tracks"))
 
 
+def test_an_index_of_chosen_columns_has_those(dataset: Dataset) -> None:
+    narrow = Dataset.open(dataset.storage.url, columns=["subject", "tracks"]).index
+    where = "subject = 'cat' and num_tracks = 2"
+    assert select.select(narrow, where, max_per_class=2) == select.select(dataset.index, where, max_per_class=2)
+    bare = Dataset.open(dataset.storage.url, columns=["num_frames"]).index
+    assert select.select(bare, "num_frames = 6") == list(range(9))
+    with pytest.raises(select.BadExpression, match=r"num_frames, shard$"):
+        select.select(bare, "subject = 'cat'")
+
+
 def test_a_condition_reaches_no_file_and_no_setting(dataset: Dataset, tmp_path: Path) -> None:
     secret = tmp_path / "secret.csv"
     secret.write_text("a\ndog\n")
