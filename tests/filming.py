@@ -28,17 +28,21 @@ def write(
     container: str | None = None,
     container_options: Mapping[str, str] | None = None,
     rotation: int = 0,
+    mirrored: bool = False,
     pixel_aspect: Fraction = Fraction(1),
 ) -> None:
-    """One video stream, picture t at `ticks[t] * time_base` seconds; `rotation` counter-clockwise, degrees."""
+    """One video stream, picture t at `ticks[t] * time_base` seconds.
+
+    `rotation` (degrees counter-clockwise) and then `mirrored` (left to right) go into the display matrix.
+    """
     height, width = pictures[0].shape[:2]
     with av.open(path, "w", format=container, container_options=dict(container_options or {})) as output:
         stream = video_stream(
             output, (width, height), time_base, codec=codec, options=options, pixel_format=pixel_format
         )
         stream.codec_context.sample_aspect_ratio = pixel_aspect
-        if rotation:
-            stream.set_display_rotation(rotation)
+        if rotation or mirrored:
+            stream.set_display_rotation(rotation, hflip=mirrored)
         encode(output, stream, pictures, ticks, time_base)
 
 

@@ -53,11 +53,12 @@ def ntsc(path: Path) -> Truth:
     return _h264(path, range(20), Fraction(1001, 30000), container="nut")
 
 
-def rotated(path: Path, degrees: int) -> Truth:
-    """Stored turned; the display matrix says to turn it by `degrees` clockwise."""
+def rotated(path: Path, degrees: int, mirrored: bool = False) -> Truth:
+    """Stored turned; the display matrix says to turn it by `degrees` clockwise and then, perhaps, to mirror it."""
     ticks = range(12)
-    pictures = [np.rot90(draw(number, 96, 64), degrees // 90) for number in ticks]
-    write(path, pictures, ticks, Fraction(1, 25), rotation=-degrees)
+    upright = [draw(number, 96, 64) for number in ticks]
+    stored = [np.rot90(picture[:, ::-1] if mirrored else picture, degrees // 90) for picture in upright]
+    write(path, stored, ticks, Fraction(1, 25), rotation=-degrees, mirrored=mirrored)
     return _truth(path, ticks, Fraction(1, 25), (96, 64), rotation=degrees)
 
 
@@ -177,6 +178,10 @@ READABLE: Mapping[str, Callable[[Path], Truth]] = {
     "rotated_90.mp4": partial(rotated, degrees=90),
     "rotated_180.mp4": partial(rotated, degrees=180),
     "rotated_270.mp4": partial(rotated, degrees=270),
+    "mirrored.mp4": partial(rotated, degrees=0, mirrored=True),
+    "mirrored_90.mp4": partial(rotated, degrees=90, mirrored=True),
+    "mirrored_180.mp4": partial(rotated, degrees=180, mirrored=True),
+    "mirrored_270.mp4": partial(rotated, degrees=270, mirrored=True),
     "anamorphic.mp4": anamorphic,
     "anamorphic_rotated.mp4": anamorphic_rotated,
     "one_frame.mp4": one_frame,

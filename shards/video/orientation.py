@@ -34,7 +34,7 @@ class Orientation:
         """Degrees clockwise, of 0, 90, 180, 270; where it is mirrored too, those before the mirror (left to right)."""
         turns = {(False, False): 0, (True, True): 180} if not self.swap else {(True, False): 90, (False, True): 270}
         mirrored = (not self.flip_x, self.flip_y)
-        return turns.get((self.flip_x, self.flip_y), turns.get(mirrored, 0))
+        return turns[(self.flip_x, self.flip_y)] if (self.flip_x, self.flip_y) in turns else turns[mirrored]
 
     def size(self, width: int, height: int) -> tuple[int, int]:
         """(width, height) upright of a stored size; of an upright size, the stored one."""
