@@ -110,9 +110,7 @@ def test_long_runs_need_several_characters() -> None:
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # pycocotools' own
 def test_runs_of_length_zero_inside_are_read_as_pycocotools_reads_them() -> None:
     counts = "3010"  # 3 background, none, 1 background, none
-    assert np.array_equal(
-        rle.decode(counts, (2, 2)), coco.decode({"size": [2, 2], "counts": counts.encode()})
-    )
+    assert np.array_equal(rle.decode(counts, (2, 2)), coco.decode({"size": [2, 2], "counts": counts.encode()}))
     assert rle.box(counts, (2, 2)) is None
 
 
