@@ -8,8 +8,6 @@ from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from typing import Any
 
-import pyarrow.compute as pc
-
 from pipeline import plan
 from pipeline.build import Build
 from pipeline.line import Line
@@ -114,20 +112,17 @@ def refilter(
 
 def summarise(storage: Storage) -> Summary:
     """Count where every clip went, by the ledger's last word on it."""
-    ends: dict[str, tuple[float, str, str]] = {}  # clip -> when, outcome, reason
-    mended: set[str] = set()  # ids that were faulty entries once and are videos now
-    for table in ledger.tables(storage, ["video", "clip", "stage", "outcome", "why", "at"]):
-        mended |= set(table.filter(pc.field("stage") == "cutter")["video"].to_pylist())
-        for row in table.filter(pc.field("outcome") != "done").to_pylist():
-            if ends.get(row["clip"], (0.0, "", ""))[0] <= row["at"]:
-                ends[row["clip"]] = row["at"], row["outcome"], f"{row['stage']}: {row['why']}"
-    outcomes = [(outcome, why) for clip, (_, outcome, why) in ends.items() if clip not in mended]
+    endings = ledger.endings(storage).values()
+
+    def reasons(outcome: str) -> dict[str, int]:
+        return dict(Counter(f"{end.stage}: {end.why}" for end in endings if end.outcome == outcome).most_common())
+
     return Summary(
         finished=True,
-        clips=len(outcomes),
-        samples=sum(outcome == "kept" for outcome, _ in outcomes),
-        rejected=dict(Counter(why for outcome, why in outcomes if outcome == "rejected").most_common()),
-        failed=dict(Counter(why for outcome, why in outcomes if outcome == "failed").most_common()),
+        clips=len(endings),
+        samples=sum(end.outcome == "kept" for end in endings),
+        rejected=reasons("rejected"),
+        failed=reasons("failed"),
     )
 
 

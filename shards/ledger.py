@@ -11,9 +11,10 @@ where one (clip, stage) was done again under other settings, the stage key tells
 import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from shards.storage import Storage
@@ -100,6 +101,34 @@ def tables(storage: Storage, columns: Sequence[str] | None = None) -> Iterator[p
     for path in storage.list(FOLDER, ".parquet"):
         if not path.startswith(f"{FOLDER}/plan-"):
             yield pq.read_table(io.BytesIO(storage.read(path)), columns=list(columns) if columns else None)
+
+
+class Ending(NamedTuple):
+    """Where a clip's way ended."""
+
+    video: str  # the source's id
+    clip: str  # clip key; the video's key or id where it never came to clips
+    stage: str
+    outcome: Outcome  # rejected, failed or kept
+    why: str | None
+    value: str | None  # JSON
+    at: float
+
+
+def endings(storage: Storage) -> dict[str, Ending]:
+    """The last word on every clip whose way has ended, by clip key.
+
+    A video that gave no clips counts as one clip; a faulty entry of a source counts until it has become a video.
+    """
+    last: dict[str, Ending] = {}
+    cut: set[str] = set()
+    for table in tables(storage, [*Ending._fields]):
+        cut.update(table.filter(pc.field("stage") == "cutter")["video"].to_pylist())
+        for values in table.filter(pc.field("outcome") != "done").to_pylist():
+            ending = Ending(**values)
+            if ending.clip not in last or last[ending.clip].at <= ending.at:
+                last[ending.clip] = ending
+    return {clip: ending for clip, ending in last.items() if ending.stage != "source" or ending.video not in cut}
 
 
 def append_plan(storage: Storage, entries: Iterable[tuple[int, str, str]]) -> None:

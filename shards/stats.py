@@ -85,18 +85,9 @@ def measure(name: str, index: pa.Table, decisions: select.Decisions, rejections:
 
 
 def rejected_clips(storage: Storage) -> dict[str, int]:
-    """How many clips every rule stopped, by "stage: rule", most frequent first.
-
-    A clip counts by the last that was said of it, so one that a later build kept is not among them.
-    """
-    last: dict[str, tuple[float, str | None]] = {}
-    for table in ledger.tables(storage, ["clip", "stage", "outcome", "why", "at"]):
-        for row in table.to_pylist():
-            stopped = row["outcome"] in ("rejected", "failed")
-            rule = f"{row['stage']}: {row['why']}" if stopped else None
-            if row["at"] >= last.get(row["clip"], (float("-inf"), None))[0]:
-                last[row["clip"]] = (row["at"], rule)
-    return _counted([rule for _, rule in last.values() if rule is not None])
+    """How many clips every rule stopped, by "stage: rule", most frequent first."""
+    endings = ledger.endings(storage).values()
+    return _counted([f"{end.stage}: {end.why}" for end in endings if end.outcome != "kept"])
 
 
 def table_row(stats: Stats) -> list[tuple[str, str]]:

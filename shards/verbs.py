@@ -12,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from shards import ledger
 from shards.dataset import Dataset
 from shards.repack import Settings, repack
 from shards.storage import Storage
@@ -23,7 +24,8 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     """Add `shards` and its verbs; each sets `run`, a function from the parsed arguments to the exit code."""
     parser = verbs.add_parser("shards", help="look into a dataset, prove it, compare it, make a new version of it")
     inner = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
-    _add(inner, "ls", _ls, "list the shards: samples, bytes, digest")
+    listing = _add(inner, "ls", _ls, "list the shards: samples, bytes, digest")
+    listing.add_argument("--stopped", action="store_true", help="list the clips that are no samples, and why, instead")
     _add_show(inner)
     _add_stats(inner)
     _add_verify(inner)
@@ -109,6 +111,8 @@ def parse_count(text: str) -> int:
 
 def _ls(args: argparse.Namespace) -> int:
     dataset = Dataset.open(args.dataset)
+    if args.stopped:
+        return _ls_stopped(dataset, args.json)
     info = dataset.info
     if args.json:
         shards = [
@@ -121,6 +125,17 @@ def _ls(args: argparse.Namespace) -> int:
     print(aligned([("shard", "samples", "bytes", "sha256"), *rows, total], right=(1, 2)))
     parent = f"{info.parent.get('name')} at {info.parent.get('url')}" if info.parent else "none"
     print(f"\n{info.name}   recipe {recipe_name(info.recipe) or 'none'}   parent {parent}")
+    return 0
+
+
+def _ls_stopped(dataset: Dataset, as_json: bool) -> int:
+    """How far each clip that is no sample came, and why it stopped there."""
+    endings = sorted(ledger.endings(dataset.storage).values(), key=lambda end: (end.video, end.clip))
+    stopped = [end for end in endings if end.outcome != "kept"]
+    if as_json:
+        return _print_json([end._asdict() for end in stopped])
+    rows = [(end.video, end.clip, end.outcome, end.stage, end.why or "", end.value or "") for end in stopped]
+    print(aligned([("video", "clip", "outcome", "stage", "why", "value"), *rows]))
     return 0
 
 

@@ -45,8 +45,7 @@ def encode(
     """
     if not pts or pts[0] != 0 or not all(a < b for a, b in pairwise(pts)):
         raise ValueError("pts of a clip rise strictly from 0, one for each frame")
-    ticks = [tick * time_base.numerator for tick in pts]
-    unit = Fraction(1, time_base.denominator)
+    ticks, unit = in_mp4_units(pts, time_base)
     pictures = _pictures(frames, ticks, unit, set(key_frames(ticks, unit, keyframe_seconds)))
     with tempfile.TemporaryDirectory(prefix="dreamreel-") as folder:
         path = Path(folder, "clip.mp4")
@@ -54,6 +53,16 @@ def encode(
             for packet in _packets(container, pictures, unit, {**X264_OPTIONS, "crf": str(crf)}):
                 container.mux(packet)
         return path.read_bytes()
+
+
+def in_mp4_units(pts: Sequence[int], time_base: Fraction) -> tuple[list[int], Fraction]:
+    """`pts` and `time_base` as an MP4 counts: in a whole fraction of a second, 1/1000 or finer.
+
+    FFmpeg's writer loses the last frame of a clip that counts in a tenth of a second or coarser.
+    """
+    finer = -(-1000 // time_base.denominator)
+    unit = Fraction(1, time_base.denominator * finer)
+    return [tick * time_base.numerator * finer for tick in pts], unit
 
 
 def key_frames(ticks: Sequence[int], time_base: Fraction, seconds: float) -> list[int]:

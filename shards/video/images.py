@@ -36,7 +36,7 @@ def from_images(
     pts, time_base = range(len(paths)), 1 / Fraction(frame_rate).limit_denominator(1001)
     pictures = _images(paths, (height, width), target)
     data = encoding.encode(pictures, pts, time_base, crf=crf, keyframe_seconds=keyframe_seconds)
-    return checked(data, [tick * time_base.numerator for tick in pts], target.scale)
+    return checked(data, encoding.in_mp4_units(pts, time_base)[0], target.scale)
 
 
 def _images(paths: Sequence[str], size: tuple[int, int], target: ClipSize) -> Iterator[NDArray[np.uint8]]:

@@ -102,14 +102,14 @@ class _Span:
 
     @property
     def unit(self) -> Fraction:
-        """MP4 counts in whole fractions of a second, while a source may count in 1001/30000."""
-        return Fraction(1, self.info.timeline.time_base.denominator)
+        """What the clip's times are counted in, seconds."""
+        return encoding.in_mp4_units((), self.info.timeline.time_base)[1]
 
     @property
     def ticks(self) -> list[int]:
         """Times of the clip's frames from 0, in `unit`s."""
         start = self.source_ticks[0]
-        return [(tick - start) * self.info.timeline.time_base.numerator for tick in self.source_ticks]
+        return encoding.in_mp4_units([tick - start for tick in self.source_ticks], self.info.timeline.time_base)[0]
 
 
 def _by_pyav(source: Source, span: _Span) -> bytes:

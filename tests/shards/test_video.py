@@ -366,3 +366,12 @@ def test_resizing_in_the_decoder(make: Make) -> None:
     frames = list(video.frames(make("rotated_90.mp4").path, size=(48, 80)))
     assert {frame.shape for frame in frames} == {(48, 80, 3)}
     assert [torture.read_barcode(frame) for frame in frames] == list(range(12))
+
+
+@pytest.mark.parametrize("rate", [Fraction(1), Fraction(8), Fraction(10), Fraction(30000, 1001)])
+@pytest.mark.parametrize("count", [1, 8])
+def test_no_frame_is_lost_whatever_the_time_base(rate: Fraction, count: int) -> None:
+    data = video.encode((np.full((32, 32, 3), 20 * n, np.uint8) for n in range(count)), range(count), 1 / rate)
+    info = video.probe(data)
+    assert info.pts == pytest.approx([float(n / rate) for n in range(count)])
+    assert len(list(video.frames(data))) == count
