@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pipeline.models.deva.build import build
 from pipeline.models.deva.network import Deva
-from pipeline.models.deva.settings import PUBLISHED, Widths
+from pipeline.models.deva.settings import PUBLISHED, SMALL, Widths
 
 HEIGHT, WIDTH = 96, 128
 
@@ -82,3 +82,21 @@ def seeded_masks(height: int = HEIGHT, width: int = WIDTH) -> NDArray[np.bool_]:
     masks[0, height // 4 : height // 4 + height // 4, width // 8 : width // 8 + width // 5] = True
     masks[1, height // 2 + height // 8 : height - height // 12, width // 2 : width - width // 8] = True
     return masks
+
+
+def repeating_network() -> Deva:
+    """A network wired to see every object where it last was, on a grid of 16 pixels: all weights 0 but a single way."""
+    network = build(SMALL).eval()
+    weights = network.state_dict()
+    for name, _ in network.named_parameters():
+        weights[name].zero_()
+    weights["mask_decoder.sensory_compress.weight"][0, SMALL.value] = 1  # the last mask, into channel 0
+    # A position is the object's where half of it was: the difference of two ramps, in channels 1 and 2.
+    conv1, conv2 = "mask_decoder.fuser.block1.conv1", "mask_decoder.fuser.block1.conv2"
+    weights[conv1 + ".weight"][1:3, SMALL.pixel, 1, 1] = 40
+    weights[conv1 + ".bias"][1:3] = torch.tensor([-19.5, -20.5])
+    weights[conv2 + ".weight"][0, 1:3, 1, 1] = torch.tensor([1.0, -1.0])
+    weights["mask_decoder.up_16_8.out_conv.downsample.weight"][0, 0] = 1
+    weights["mask_decoder.pred.weight"][0, 0, 1, 1] = 40
+    weights["mask_decoder.pred.bias"][:] = -25  # attention at rest adds a quarter: half is 40 * 1.25 / 2
+    return network
