@@ -109,7 +109,8 @@ class Verdicts:
     def events(self) -> list[Verdict]:
         """Every verdict of everyone, in the order they were made; a line torn by a crash is left out."""
         paths = self._storage.list(FOLDER, ".jsonl")
-        found = {v.id: v for path in paths for v in from_jsonl(self._storage.read(path), path)}
+        files = zip(paths, self._storage.read_many(paths), strict=True)
+        found = {v.id: v for path, data in files for v in from_jsonl(data, path)}
         return sorted(found.values(), key=lambda v: (v.when, v.id))
 
     def add(self, verdicts: Iterable[Verdict]) -> int:

@@ -6,8 +6,12 @@ import os
 import pickle
 import resource
 import subprocess
+import sys
 import tempfile
+import threading
 from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -254,5 +258,42 @@ def test_s3_behaves_like_a_folder(s3: str) -> None:
 
 
 def test_a_missing_bucket_is_told(s3: str) -> None:  # noqa: ARG001  the server must be up
-    with pytest.raises(StorageError, match=r"cannot write s3://nobucket/x/y:"):
+    with pytest.raises(StorageError, match=r"cannot write s3://nobucket/x/y: .*; make it first"):
         Storage.at("s3://nobucket/x").write("y", b"1")
+    with pytest.raises(StorageError, match=r"cannot lock s3://nobucket/x/dataset\.lock: "):
+        Storage.at("s3://nobucket/x").lock("me").__enter__()
+
+
+def test_missing_credentials_are_told(s3: str) -> None:
+    told = f"""
+from shards.storage import Storage, StorageError
+try:
+    Storage.at({s3!r}).read("x")
+except StorageError as error:
+    print(error)
+"""
+    nobody = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    nobody |= {"AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": "", "AWS_SHARED_CREDENTIALS_FILE": ""}
+    done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, env=nobody)
+    assert done.stdout == f"cannot read {s3}/x: Unable to locate credentials\n", done.stderr
+
+
+class _Plain(SimpleHTTPRequestHandler):
+    """Python's own web server knows no byte ranges."""
+
+    def log_message(self, *_: object) -> None:
+        """Quiet."""
+
+
+def test_a_web_server_without_ranges_is_read_too(tmp_path: Path) -> None:
+    local = Storage.at(tmp_path)
+    local.write("shards/a.tar", bytes(range(100)))
+    local.write("shards/b.tar", b"b")
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Plain, directory=str(tmp_path))) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        storage = Storage.at(f"http://127.0.0.1:{server.server_address[1]}")
+        assert storage.list("shards", ".tar") == ["shards/a.tar", "shards/b.tar"]
+        assert storage.read_range("shards/a.tar", 10, 20) == bytes(range(10, 20))
+        assert list(storage.read_many(["shards/b.tar", "shards/a.tar"])) == [b"b", bytes(range(100))]
+        assert not storage.exists("shards/c.tar")
+        server.shutdown()
