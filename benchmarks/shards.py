@@ -32,6 +32,8 @@ from shards.entry import canonical_json, decode_masks
 Timed: TypeAlias = dict[str, list[float]]  # contestant -> seconds of each round
 Line: TypeAlias = dict[str, Any]
 
+_PASSES = 4  # over the samples in a round, so that a round is long enough to time
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.shards", description=__doc__.splitlines()[0])
@@ -62,22 +64,22 @@ def reading(folder: Path, num_samples: int, video_bytes: int, rounds: int) -> li
         (files[row["shard"]], row["json_offset"], row["strip_offset"] + row["strip_size"])
         for row in dataset.index.to_pylist()
     ]
-    order = random.Random(0).sample(range(len(dataset)), len(dataset))
+    spans, order, tars = _PASSES * spans, _PASSES * list(range(len(dataset))), _PASSES * tars
+    mixed = random.Random(0).sample(order, len(order))
+    mixed_spans = [spans[row] for row in mixed]
     timed = _interleaved(
         rounds,
         {
             "pread": lambda: [len(os.pread(file, end - start, start)) for file, start, end in spans],
-            "Dataset.raw": lambda: [len(dataset.raw(row)) for row in range(len(dataset))],
+            "Dataset.raw": lambda: [len(dataset.raw(row)) for row in order],
             "webdataset": lambda: [len(clip) for clip in webdataset.WebDataset(tars, shardshuffle=False)],
-            "pread at random": lambda: [
-                len(os.pread(spans[r][0], spans[r][2] - spans[r][1], spans[r][1])) for r in order
-            ],
-            "Dataset.raw at random": lambda: [len(dataset.raw(row)) for row in order],
+            "pread at random": lambda: [len(os.pread(file, end - start, start)) for file, start, end in mixed_spans],
+            "Dataset.raw at random": lambda: [len(dataset.raw(row)) for row in mixed],
         },
     )
     for file in files.values():
         os.close(file)
-    rates = [_line("reading", name, "samples/s", [num_samples / s for s in seconds]) for name, seconds in timed.items()]
+    rates = [_line("reading", name, "samples/s", [len(order) / s for s in seconds]) for name, seconds in timed.items()]
     return [
         *rates,
         _ratio("reading in order, against pread", timed["pread"], timed["Dataset.raw"], goal=0.8),

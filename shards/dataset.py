@@ -176,6 +176,9 @@ _LAST = next(reversed(sidecar.PLACES))  # a file that ends too early cuts this m
 def _read_sidecar(storage: Storage, stem: str, columns: Sequence[str]) -> tuple[Shard, pa.Table]:
     path = f"{FOLDER}/{stem}.parquet"
     table, about = sidecar.from_parquet(storage.read(path), f"{storage.url}/{path}", columns)
+    if table.num_rows != about.num_samples:
+        counts = f"{table.num_rows} rows for {about.num_samples} samples"
+        raise ValueError(f"{storage.url}/{path} is damaged ({counts}); write its shard again")
     shard = Shard(stem=stem, num_samples=about.num_samples, bytes=about.tar_bytes, sha256=about.tar_sha256)
     return shard, table.append_column("shard", pa.array([stem] * table.num_rows, pa.string()))
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from shards import Dataset, DatasetInfo, Missing, Sample, Storage, verdict, write_info, write_shard
+from shards import Dataset, DatasetInfo, Missing, Sample, Storage, sidecar, verdict, write_info, write_shard
 from shards.dataset import ALWAYS
 from shards.entry import to_members
 
@@ -86,6 +86,15 @@ def test_a_damaged_info_is_told(tmp_path: Path, content: str) -> None:
 def test_a_newer_format_is_told(tmp_path: Path) -> None:
     (tmp_path / "dataset.json").write_text('{"schema":2}')
     with pytest.raises(ValueError, match=r"is of format 2, this code reads up to 1; update it"):
+        Dataset.open(tmp_path)
+
+
+def test_a_sidecar_that_contradicts_itself_is_told(tmp_path: Path, make_sample: MakeSample) -> None:
+    _write(tmp_path, [make_sample(n) for n in range(3)])
+    path = tmp_path / "shards/clips-000000.parquet"
+    table, about = sidecar.from_parquet(path.read_bytes())
+    path.write_bytes(sidecar.to_parquet(table.to_pylist()[:2], about))
+    with pytest.raises(ValueError, match=r"clips-000000\.parquet is damaged \(2 rows for 3 samples\)"):
         Dataset.open(tmp_path)
 
 
