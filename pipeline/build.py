@@ -35,6 +35,18 @@ OPEN_SHARDS = 4
 """Shards that are in work at a time: what the driver holds in memory."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Watch:
+    """Who looks on: what is told to them, and how they ask for a stop."""
+
+    planned: Callable[[int], None] = lambda videos: None  # videos in the whole plan that are still to be decided
+    answered: Callable[[Row], None] = lambda row: None  # a row was added to the ledger
+    stopping: Callable[[], bool] = lambda: False  # True: finish what is under way, start nothing more
+
+
+NOBODY = Watch()
+
+
 @dataclass
 class Work:
     """A video or clip on its way."""
@@ -73,14 +85,13 @@ class Build:
         *,
         donors: Sequence[Storage] = (),
         models_run: bool = True,
-        on_row: Callable[[Row], None] = lambda row: None,
-        stopping: Callable[[], bool] = lambda: False,
+        watch: Watch,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._storage, self._name, self._recipe, self._line, self._pool = storage, name, recipe, line, pool
         self._seen = DuplicateIndex()
         self._journal = Journal(storage, donors, clock=clock)
-        self._models_run, self._on_row, self._stopping, self._clock = models_run, on_row, stopping, clock
+        self._models_run, self._watch, self._clock = models_run, watch, clock
         self._packer = len(line)  # the runner's stages are the line's, and the packer behind them
         self._encoder = line.position("encoder")
         self._queues: list[deque[Work]] = [deque() for _ in range(len(line) + 1)]
@@ -94,7 +105,7 @@ class Build:
         self._remember_kept()
         try:
             while True:
-                if not self._stopping():
+                if not self._watch.stopping():
                     self._admit()
                     self._dispatch()
                 answers = self._pool.collect()
@@ -102,7 +113,7 @@ class Build:
                     self._settle(answer)
                 self._close_shards()
                 self._journal.flush(due=True)
-                if not answers and (self._stopping() or self._idle()):
+                if not answers and (self._watch.stopping() or self._idle()):
                     return self._idle()
         finally:
             self._journal.flush()
@@ -324,7 +335,7 @@ class Build:
 
     def _write(self, row: Row) -> None:
         self._journal.add(row)
-        self._on_row(row)
+        self._watch.answered(row)
 
     def _write_once(self, row: Row) -> None:
         if self._journal.known(row.shard, row.clip, row.stage_key) is None:

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 
+import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import TypeAdapter
 
 from pipeline.records import Video, record_key
@@ -39,6 +41,12 @@ def shards(storage: Storage, without: set[int]) -> Iterator[tuple[int, list[Entr
         for shard, records in groupby(rows, key=lambda row: row[0]):
             if shard not in without:
                 yield shard, [_ENTRY.validate_json(record) for _, record in records]
+
+
+def count(storage: Storage, without: set[int]) -> int:
+    """Entries of the planned shards but those in `without`."""
+    numbers = ledger.read_plan(storage, ["shard"])["shard"]
+    return pc.sum(pc.invert(pc.is_in(numbers, pa.array(sorted(without), pa.int32())))).as_py() or 0
 
 
 def _shard_count(storage: Storage) -> int:

@@ -1,4 +1,4 @@
-"""What a running build shows: a live table on a terminal, a plain line now and then elsewhere."""
+"""What a running build shows: a bar and a table on a terminal, a plain line now and then elsewhere."""
 
 import sys
 import time
@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
+from pipeline.build import Watch
 from shards.ledger import Row
 
 
@@ -16,39 +17,61 @@ class Tally:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._began = clock()
-        self.done: Counter[str] = Counter()  # stage -> answers
+        self.videos = 0  # that were still to be decided when the run began
+        self.answers: Counter[str] = Counter()  # stage -> answers of this run
         self.stopped: Counter[tuple[str, str]] = Counter()  # (stage, why) -> clips
         self.kept = 0
 
     def add(self, row: Row) -> None:
-        self.done[row.stage] += 1
+        self.answers[row.stage] += 1
         if row.outcome == "kept":
             self.kept += 1
         elif row.outcome != "done":
             self.stopped[row.stage, row.why or ""] += 1
 
     @property
+    def cut(self) -> int:
+        """Videos that were begun."""
+        return self.answers["cutter"] + self.answers["source"]
+
+    @property
+    def passed(self) -> int:
+        """Clips that passed every rule."""
+        return self.answers["judge"] - sum(count for (stage, _), count in self.stopped.items() if stage == "judge")
+
+    @property
     def rate(self) -> float:
         """Clips decided a second."""
-        decided = self.kept + self.stopped.total()
-        return decided / max(self._clock() - self._began, 1e-9)
+        return (self.passed + self.stopped.total()) / max(self._clock() - self._began, 1e-9)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """By the share of the videos that were begun; None before anything can be said."""
+        passed = self._clock() - self._began
+        return passed * (self.videos - self.cut) / self.cut if self.cut else None
 
     def line(self) -> str:
-        stages = " ".join(f"{stage} {count}" for stage, count in self.done.items() if stage != "packer")
-        return f"{self.kept} kept, {self.stopped.total()} stopped, {self.rate:.1f} clips/s | {stages}"
+        left = "" if self.seconds_left is None else f", about {_duration(self.seconds_left)} left"
+        return (
+            f"{self.cut}/{self.videos} videos: {self.passed} clips passed, {self.stopped.total()} stopped, "
+            f"{self.kept} in shards, {self.rate:.1f} clips/s{left}"
+        )
 
 
 @contextmanager
-def shown(out: TextIO = sys.stderr, every: float = 5.0) -> Iterator[Callable[[Row], None]]:
-    """Gives a function for every row of the ledger; shows how the work goes until the block ends."""
+def shown(stopping: Callable[[], bool], out: TextIO = sys.stderr, every: float = 5.0) -> Iterator[Watch]:
+    """A `Watch` that shows how the work goes until the block ends."""
     tally = Tally()
     with _live(tally) if out.isatty() else _plain(tally, out, every) as update:
 
-        def on_row(row: Row) -> None:
+        def planned(videos: int) -> None:
+            tally.videos = videos
+
+        def answered(row: Row) -> None:
             tally.add(row)
             update()
 
-        yield on_row
+        yield Watch(planned=planned, answered=answered, stopping=stopping)
 
 
 @contextmanager
@@ -66,15 +89,22 @@ def _plain(tally: Tally, out: TextIO, every: float) -> Iterator[Callable[[], Non
 
 @contextmanager
 def _live(tally: Tally) -> Iterator[Callable[[], None]]:
+    from rich.console import Console, Group, RenderableType
     from rich.live import Live
+    from rich.progress_bar import ProgressBar
     from rich.table import Table
 
-    def table() -> Table:
-        grid = Table("stage", "answers", "stopped here", title=tally.line().partition(" |")[0], title_justify="left")
-        for stage, count in tally.done.items():
+    def picture() -> RenderableType:
+        table = Table("stage", "answers", "stopped here", box=None)
+        for stage, count in tally.answers.items():
             why = ", ".join(f"{w} {n}" for (s, w), n in tally.stopped.most_common() if s == stage)
-            grid.add_row(stage, str(count), why)
-        return grid
+            table.add_row(stage, str(count), why)
+        return Group(tally.line(), ProgressBar(total=max(tally.videos, 1), completed=tally.cut, width=60), table)
 
-    with Live(get_renderable=table, refresh_per_second=4, transient=True):
+    with Live(console=Console(stderr=True), get_renderable=picture, refresh_per_second=4, transient=True):
         yield lambda: None
+
+
+def _duration(seconds: float) -> str:
+    hours, rest = divmod(round(seconds), 3600)
+    return f"{hours} h {rest // 60} min" if hours else f"{rest // 60} min {rest % 60} s" if rest >= 60 else f"{rest} s"

@@ -3,13 +3,13 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from typing import Any
 
 from pipeline import plan
-from pipeline.build import Build
+from pipeline.build import NOBODY, Build, Watch
 from pipeline.line import Line
 from pipeline.recipe import Recipe, differences, override, recipe_of
 from pipeline.runners import Runner
@@ -17,7 +17,6 @@ from pipeline.sources import parse_source
 from pipeline.stages.packer import Packer
 from shards import ledger
 from shards.dataset import read_info
-from shards.ledger import Row
 from shards.storage import Storage
 from shards.writer import INFO, DatasetInfo, write_info
 
@@ -45,8 +44,7 @@ def build(
     *,
     limit: int | None = None,
     who: str = "dreamreel build",
-    on_row: Callable[[Row], None] = lambda row: None,
-    stopping: Callable[[], bool] = lambda: False,
+    watch: Watch = NOBODY,
 ) -> Summary:
     """Annotate the videos of `source` into the dataset at `url`; started again, it goes on where it was.
 
@@ -59,9 +57,9 @@ def build(
         info = _open(storage, DatasetInfo(**_described(storage, recipe, line), source=source))
         changed = plan.extend(storage, entries, recipe.shards.videos, limit)
         with runner([*line.stages, Packer()]) as pool:
-            work = Build(storage, info.name, recipe, line, pool, on_row=on_row, stopping=stopping)
-            finished = work.run()
-    return replace(summarise(storage), finished=finished, changed=tuple(changed))
+            work = Build(storage, info.name, recipe, line, pool, watch=watch)
+            summary = _worked(storage, work, watch)
+    return replace(summary, changed=tuple(changed))
 
 
 def refilter(
@@ -71,8 +69,7 @@ def refilter(
     runner: Runner,
     *,
     who: str = "dreamreel refilter",
-    on_row: Callable[[Row], None] = lambda row: None,
-    stopping: Callable[[], bool] = lambda: False,
+    watch: Watch = NOBODY,
 ) -> Summary:
     """A new version of the dataset at `url` under other rules, from what its ledger measured; no model runs.
 
@@ -95,18 +92,13 @@ def refilter(
         if not ledger.plan_files(storage):
             ledger.append_plan(storage, _entries(parent))
         with runner([*line.stages, Packer()]) as pool:
-            work = Build(
-                storage,
-                info.name,
-                recipe,
-                line,
-                pool,
-                donors=[parent],
-                models_run=False,
-                on_row=on_row,
-                stopping=stopping,
-            )
-            finished = work.run()
+            work = Build(storage, info.name, recipe, line, pool, watch=watch, donors=[parent], models_run=False)
+            return _worked(storage, work, watch)
+
+
+def _worked(storage: Storage, work: Build, watch: Watch) -> Summary:
+    watch.planned(plan.count(storage, without=ledger.closed(storage)))
+    finished = work.run()
     return replace(summarise(storage), finished=finished)
 
 

@@ -40,10 +40,8 @@ def _build(args: argparse.Namespace) -> int:
     from pipeline.run import build
 
     recipe = load_recipe(args.recipe, args.set)
-    with shown() as on_row, _terminable() as stopping:
-        summary = build(
-            args.source, args.dataset, recipe, _runner(args), limit=args.limit, on_row=on_row, stopping=stopping
-        )
+    with _terminable() as stopping, shown(stopping) as watch:
+        summary = build(args.source, args.dataset, recipe, _runner(args), limit=args.limit, watch=watch)
     return _report(summary, args)
 
 
@@ -51,8 +49,8 @@ def _refilter(args: argparse.Namespace) -> int:
     from pipeline.progress import shown
     from pipeline.run import refilter
 
-    with shown() as on_row, _terminable() as stopping:
-        summary = refilter(args.dataset, args.out, args.set, _runner(args), on_row=on_row, stopping=stopping)
+    with _terminable() as stopping, shown(stopping) as watch:
+        summary = refilter(args.dataset, args.out, args.set, _runner(args), watch=watch)
     return _report(summary, args)
 
 

@@ -19,8 +19,6 @@ from shards import rle
 from shards.rle import Size
 from shards.video import encode
 
-_TICKS = 100  # of a written video's clock in a frame: in coarser units, MP4's edit list can cut off the last frame
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class World:
@@ -92,9 +90,8 @@ def _write(folder: Path, scene: Scene) -> Path:
     (folder / f"{stem}.tracks.json").write_text(json.dumps(tracks), encoding="utf-8")
     (folder / f"{stem}.json").write_text(json.dumps(about), encoding="utf-8")
     video = folder / f"{stem}.mp4"
-    lasts = 1 / Fraction(scene.frame_rate).limit_denominator(1001)  # seconds a frame
-    pts = range(0, scene.num_frames * _TICKS, _TICKS)
-    video.write_bytes(encode(rendered.frames, pts, lasts / _TICKS))
+    time_base = 1 / Fraction(scene.frame_rate).limit_denominator(1001)
+    video.write_bytes(encode(rendered.frames, range(scene.num_frames), time_base))
     return video
 
 

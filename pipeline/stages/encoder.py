@@ -30,12 +30,16 @@ class Encoder(Stage[Clip, Encoded]):
     max_side: int | None = 1280  # pixels of the longer side; larger videos are scaled down
     crf: float = 18.0  # x264's constant rate factor
     keyframe_seconds: float = 1.0  # longest distance between key frames, seconds
-    program: Literal["ffmpeg", "pyav"] = "ffmpeg"  # PyAV serves where there is no ffmpeg binary
+    program: Literal["auto", "ffmpeg", "pyav"] = "auto"  # auto: ffmpeg where there is a binary of it
     dataset: str = ""  # URL of the dataset that is built; the build fills it in
     donors: tuple[str, ...] = ()  # URLs of datasets whose shards may hold the very clip
 
     def fingerprint(self) -> str:
-        return videos.encoder_version(self.program)
+        return videos.encoder_version(self._program)
+
+    @property
+    def _program(self) -> videos.EncoderName:
+        return self.program if self.program != "auto" else videos.best_encoder()
 
     def open(self) -> Callable[[Sequence[Clip]], list[Encoded | Rejected]]:
         storage = Storage.at(self.dataset)
@@ -91,7 +95,7 @@ class Encoder(Stage[Clip, Encoded]):
             max_side=self.max_side,
             crf=self.crf,
             keyframe_seconds=self.keyframe_seconds,
-            encoder=self.program,
+            encoder=self._program,
         )
 
 

@@ -5,7 +5,7 @@ from shards.video.encoding import encode
 from shards.video.images import from_images
 from shards.video.reading import VideoInfo, frames, probe
 from shards.video.source import Source, Unreadable
-from shards.video.transcoding import EncoderName, encoder_version, transcode
+from shards.video.transcoding import EncoderName, best_encoder, encoder_version, transcode
 
 __all__ = [
     "EncoderName",
@@ -13,6 +13,7 @@ __all__ = [
     "Transcoded",
     "Unreadable",
     "VideoInfo",
+    "best_encoder",
     "encode",
     "encoder_version",
     "frames",

@@ -77,6 +77,15 @@ def encoder_version(encoder: EncoderName) -> str:
     return f"pyav {av.__version__} libavcodec {codec}"
 
 
+def best_encoder() -> EncoderName:
+    """FFmpeg, which a broken file cannot take this process down with; PyAV where there is no binary of it."""
+    try:
+        ffmpeg_binary()
+    except ValueError:
+        return "pyav"
+    return "ffmpeg"
+
+
 def ffmpeg_binary() -> str:
     """imageio-ffmpeg's binary, else the one on the PATH. Raises `ValueError` where there is none."""
     try:

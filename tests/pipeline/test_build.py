@@ -15,6 +15,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
+from pipeline.build import Watch
 from pipeline.recipe import Recipe, load_recipe
 from pipeline.records import Captioned, Encoded, Rejected
 from pipeline.run import build, refilter, summarise
@@ -151,7 +152,7 @@ def killed_at_work(command: list[str], out: Path, seconds: float) -> bool:
 def test_a_second_run_asks_no_stage_anything(world_folder: Path, recipe: Recipe, built: Path) -> None:
     rows: list[Row] = []
     before = digests(built)
-    build(str(world_folder), str(built), recipe, local, on_row=rows.append)
+    build(str(world_folder), str(built), recipe, local, watch=Watch(answered=rows.append))
     assert rows == []
     assert digests(built) == before
 
@@ -172,9 +173,9 @@ def test_after_a_stop_only_what_was_not_durable_is_done_again(
             raise StopError
 
     with pytest.raises(StopError):
-        build(str(world_folder), str(out), recipe, local, on_row=stop_after_sixty)
+        build(str(world_folder), str(out), recipe, local, watch=Watch(answered=stop_after_sixty))
     second: list[Row] = []
-    build(str(world_folder), str(out), recipe, local, on_row=second.append)
+    build(str(world_folder), str(out), recipe, local, watch=Watch(answered=second.append))
     done = [(row.clip, row.stage) for row in first + second]
     assert len(done) == len(set(done))  # a raised stop flushes, so nothing at all is repeated
     assert digests(out) == digests(built)
@@ -185,7 +186,9 @@ def test_a_stop_that_is_asked_for_finishes_what_is_under_way(
 ) -> None:
     out = tmp_path / "world"
     rows: list[Row] = []
-    summary = build(str(world_folder), str(out), recipe, local, on_row=rows.append, stopping=lambda: len(rows) > 30)
+    summary = build(
+        str(world_folder), str(out), recipe, local, watch=Watch(answered=rows.append, stopping=lambda: len(rows) > 30)
+    )
     assert not summary.finished
     assert build(str(world_folder), str(out), recipe, local).finished
     assert digests(out) == digests(built)
@@ -256,7 +259,7 @@ def test_refilter_equals_a_build_with_those_rules_and_runs_no_model(
     """Rules off and tighter at once."""
     sets = ["rules.motion=null", "rules.border.max=0.2"]
     rows: list[Row] = []
-    refiltered = refilter(str(built), str(tmp_path / "a" / "world"), sets, local, on_row=rows.append)
+    refiltered = refilter(str(built), str(tmp_path / "a" / "world"), sets, local, watch=Watch(answered=rows.append))
     build(str(world_folder), str(tmp_path / "b" / "world"), load_recipe("embedded", [*SHORT, *sets]), local)
     assert contents(tmp_path / "a" / "world") == contents(tmp_path / "b" / "world")
     assert refiltered.samples == len(contents(tmp_path / "a" / "world"))

@@ -114,7 +114,7 @@ def test_a_caption_for_another_clip_crashes_even_alone() -> None:
 
 
 def test_a_full_disk_stops_the_work_and_blames_no_clip() -> None:
-    def stage(batch: Sequence[Video]) -> list[Video]:
+    def stage(_: Sequence[Video]) -> list[Video]:
         raise StorageError("the disk is full")
 
     with pytest.raises(StorageError, match="disk is full"):
