@@ -72,8 +72,7 @@ class Dataset:
         """
         storage = Storage.at(url)
         paths = storage.list(FOLDER, ".parquet")
-        kept = [name for name in sidecar.SCHEMA.names if columns is None or name in (*ALWAYS, *columns)]
-        return cls._of(storage, read_info(storage), [Path(path).stem for path in paths], kept)
+        return cls._of(storage, read_info(storage), [Path(path).stem for path in paths], _kept(columns))
 
     @classmethod
     def _of(cls, storage: Storage, info: DatasetInfo, stems: Sequence[str], columns: Sequence[str]) -> Self:
@@ -166,6 +165,14 @@ def read_info(storage: Storage) -> DatasetInfo:
         raise ValueError(f"{storage.url} is not a dataset: it has no {INFO}; check the path") from None
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise ValueError(f"{storage.url}/{INFO} is damaged ({error!r}); build into the folder again") from None
+
+
+def _kept(columns: Sequence[str] | None) -> list[str]:
+    every = sidecar.SCHEMA.names
+    unknown = sorted(set(columns or ()) - set(every))
+    if unknown:
+        raise ValueError(f"sidecars have no column {', '.join(unknown)}; they have {', '.join(every)}")
+    return [name for name in every if columns is None or name in (*ALWAYS, *columns)]
 
 
 _READERS = 16  # sidecars that are fetched at once

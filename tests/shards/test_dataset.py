@@ -60,6 +60,8 @@ def test_an_index_of_few_columns_reads_the_same_samples(place: str, make_sample:
     assert list(dataset) == samples
     again = pickle.loads(pickle.dumps(dataset))
     assert again.index.equals(dataset.index)
+    with pytest.raises(ValueError, match="sidecars have no column colour; they have key, json_offset"):
+        Dataset.open(place, columns=["caption", "colour"])
 
 
 def test_unknown_rows_and_keys_are_told(tmp_path: Path, make_sample: MakeSample) -> None:
