@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 CRF = 18.0  # constant quality: 0 lossless, 18 hardly told from the original, 51 worst
 KEYFRAME_SECONDS = 1.0
+# Of 96 frames at 720p, crf 18: "medium" 2.4 s, 1360 KiB, 44.8 dB; "veryfast" 1.0 s, 1258 KiB, 42.0 dB.
 # x264's bytes depend on its number of threads. Workers run side by side, so one thread loses nothing.
-X264_OPTIONS = {"preset": "medium", "threads": "1", "g": "1000000000", "flags": "+bitexact+cgop"}
+X264_OPTIONS = {"preset": "veryfast", "threads": "1", "g": "1000000000", "flags": "+bitexact+cgop"}
 # Drops what x264 tells about itself and its settings.
 STREAM_FILTER = "filter_units=remove_types=6"
 
