@@ -6,6 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.wire import s3, wire
+
+__all__ = ["s3", "wire"]
+
 REAL = Path(__file__).parents[2] / "shared" / "real"
 """Real clips, where this checkout has them beside it."""
 
