@@ -114,6 +114,22 @@ def test_runs_of_length_zero_inside_are_read_as_pycocotools_reads_them() -> None
     assert rle.box(counts, (2, 2)) is None
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # pycocotools' own
+@given(st.tuples(st.integers(1, 6), st.integers(1, 6)), st.lists(st.integers(0, 12)))
+def test_any_runs_are_drawn_as_pycocotools_draws_them(size: rle.Size, lengths: list[int]) -> None:
+    """Runs of length zero anywhere, runs that touch, runs that end with a column."""
+    ends = np.minimum(np.cumsum([*lengths, size[0] * size[1]]), size[0] * size[1])
+    counts = np.diff(ends, prepend=0).tolist()
+    coded = coco.frPyObjects({"size": list(size), "counts": counts}, *size)
+    mask = coco.decode(coded).astype(bool)
+    string = coded["counts"].decode()
+    assert np.array_equal(rle.decode(string, size), mask)
+    drawn = rle.decode_clip([None, string, string, None], size)
+    assert np.array_equal(drawn, np.stack([np.zeros_like(mask), mask, mask, np.zeros_like(mask)]))
+    assert rle.box(string, size) == pixel_box(mask)
+    assert rle.area(string, size) == mask.sum()
+
+
 MALFORMED = [
     ("", "not a run-length string"),
     ("ü", "not a run-length string"),
