@@ -47,23 +47,22 @@ def encode(
     if not pts or pts[0] != 0 or not all(a < b for a, b in pairwise(pts)):
         raise ValueError("pts of a clip rise strictly from 0, one for each frame")
     ticks, unit = in_mp4_units(pts, time_base)
+    lasts = [b - a for a, b in pairwise(ticks)] or [time_base.numerator]
+    durations = dict(zip(ticks, [*lasts, lasts[-1]], strict=False))
     pictures = _pictures(frames, ticks, unit, set(key_frames(ticks, unit, keyframe_seconds)))
     with tempfile.TemporaryDirectory(prefix="dreamreel-") as folder:
         path = Path(folder, "clip.mp4")
         with av.open(path, "w", format="mp4", options=mp4_options(unit)) as container:
             for packet in _packets(container, pictures, unit, {**X264_OPTIONS, "crf": str(crf)}):
+                # The encoder guesses by 24 frames a second; a last frame that rounds to no time at all would be lost.
+                packet.duration = durations[packet.pts or 0]
                 container.mux(packet)
         return path.read_bytes()
 
 
 def in_mp4_units(pts: Sequence[int], time_base: Fraction) -> tuple[list[int], Fraction]:
-    """`pts` and `time_base` as an MP4 counts: in a whole fraction of a second, 1/1000 or finer.
-
-    FFmpeg's writer loses the last frame of a clip that counts in a tenth of a second or coarser.
-    """
-    finer = -(-1000 // time_base.denominator)
-    unit = Fraction(1, time_base.denominator * finer)
-    return [tick * time_base.numerator * finer for tick in pts], unit
+    """`pts` and `time_base` as an MP4 counts: in a whole fraction of a second."""
+    return [tick * time_base.numerator for tick in pts], Fraction(1, time_base.denominator)
 
 
 def key_frames(ticks: Sequence[int], time_base: Fraction, seconds: float) -> list[int]:
@@ -93,10 +92,9 @@ def mp4_options(unit: Fraction) -> dict[str, str]:
 def _pictures(
     frames: Iterable[NDArray[np.uint8]], ticks: Sequence[int], unit: Fraction, keys: set[int]
 ) -> Iterator[VideoFrame]:
-    """Frames as the encoder takes them: even size, yuv420p in BT.709, with time, duration and forced key frames."""
+    """Frames as the encoder takes them: even size, yuv420p in BT.709, with time and forced key frames."""
     reformatter = VideoReformatter()
     size: tuple[int, ...] | None = None
-    lasts = [b - a for a, b in pairwise(ticks)] or [1]
     for number, (frame, tick) in enumerate(zip(frames, ticks, strict=True)):
         size = size or frame.shape
         if frame.shape != size or frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
@@ -106,7 +104,6 @@ def _pictures(
         height, width = frame.shape[0] & ~1, frame.shape[1] & ~1
         picture = _bt709(reformatter, VideoFrame.from_ndarray(np.ascontiguousarray(frame[:height, :width])))
         picture.pts, picture.time_base = tick, unit
-        picture.duration = lasts[min(number, len(lasts) - 1)]
         picture.pict_type = PictureType.I if number in keys else PictureType.NONE
         yield picture
 

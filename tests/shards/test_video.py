@@ -374,4 +374,5 @@ def test_no_frame_is_lost_whatever_the_time_base(rate: Fraction, count: int) -> 
     data = video.encode((np.full((32, 32, 3), 20 * n, np.uint8) for n in range(count)), range(count), 1 / rate)
     info = video.probe(data)
     assert info.pts == pytest.approx([float(n / rate) for n in range(count)])
+    assert info.end == pytest.approx(float(count / rate))
     assert len(list(video.frames(data))) == count
