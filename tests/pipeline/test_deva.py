@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -16,6 +17,8 @@ from pipeline.models.deva.build import build, load
 from pipeline.models.deva.core import Core
 from pipeline.models.deva.matching import feature_map
 from pipeline.models.deva.network import Deva
+from pipeline.models.deva.objects import Segmentation, Votes
+from pipeline.models.deva.semi_online import aligned
 from pipeline.models.deva.settings import SMALL, Propagation
 from tests.pipeline.deva_seeded import normalised, seeded_frames, seeded_masks, seeded_network
 
@@ -97,6 +100,17 @@ def test_propagation_by_its_figures(published: Deva, images: Tensor) -> None:
         masks = torch.from_numpy(seeded_masks()[:, :-6, :-7]) if t == 0 else None
         maps = core.step(core.encode(images[t, :, :-6, :-7]), masks)
     matches(maps, "padded_frame_2")
+
+
+def test_alignment_of_a_detection_by_its_figures(published: Deva, images: Tensor) -> None:
+    core = Core(published, WHOLE_SIZE)
+    labels = np.zeros((96, 128), np.int64)
+    labels[59:91, 72:117], labels[11:49, 16:61] = 1, 2
+    detected = Segmentation(labels=labels, votes=(Votes(categories=(1,), scores=(0.6,)),) * 2)
+    first, second = core.encode(images[0]), core.encode(images[1])
+    areas = np.bincount(aligned(core, second, detected, first).labels.ravel())
+    assert areas.tolist() == pytest.approx(FIGURES["aligned_areas"], abs=5)
+    assert aligned(core, first, detected, first) is detected
 
 
 def test_weights_come_back(tmp_path: Path) -> None:

@@ -108,6 +108,15 @@ def test_memory_is_bounded(least: int, more: int, prototypes: int, room: int, se
     assert bucket.num_long_term > 0
 
 
+def test_one_frame_above_the_least_number_the_middle_stays_once() -> None:
+    memory = Memory(Propagation(min_mid_term_frames=2, max_mid_term_frames=3, num_prototypes=5))
+    sizes = []
+    for t in range(6):
+        memory.add(_frame_tokens(1, t))
+        sizes.append((memory.buckets[0].num_working // 6, memory.buckets[0].num_long_term // 5))
+    assert sizes == [(1, 0), (2, 0), (3, 1), (2, 2), (3, 3), (2, 4)]
+
+
 def test_a_prototype_is_the_mean_of_what_is_like_it() -> None:
     """Two places far from each other in key space: each one's prototype takes the values of its own."""
     key = torch.tensor([[0.0], [0.0], [50.0], [50.0]])

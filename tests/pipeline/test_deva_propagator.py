@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipeline.models.deva.core import Core
-from pipeline.models.deva.frames import Observer, TrackedFrame, reduced_size
+from pipeline.models.deva.core import Core, Merged
+from pipeline.models.deva.frames import Observer, TrackedFrame, reduced_size, to_image
 from pipeline.models.deva.matching import feature_map
 from pipeline.models.deva.network import Deva
 from pipeline.models.deva.propagator import BACKWARD_FRAMES, Propagator
@@ -101,6 +101,30 @@ def test_clips_side_by_side_do_not_touch(small: Deva) -> None:
     assert all(same(a, b) for a, b in zip(alone, beside, strict=True))
 
 
+def test_an_object_that_joins_takes_its_place() -> None:
+    core, images = Core(repeating_network(), TIGHT), normalised(seeded_frames(2, 64, 128))
+    old, new = torch.zeros(1, 64, 128), torch.zeros(1, 64, 128)
+    old[:, 16:48, :64] = new[:, :, 32:] = 1
+    core.step(core.encode(images[0]), old)
+    maps = core.step(core.encode(images[1]), new)
+    assert maps[1, 20:44, 4:28].min() > 0.99
+    assert maps[1, :, 32:].max() < 0.01
+    assert maps[2, :, 32:].min() > 0.99
+
+
+def test_an_object_that_stays_keeps_its_own_state(small: Deva) -> None:
+    """Dropping the first of two objects leaves the second as if it had been alone."""
+    images, masks = normalised(seeded_frames(4, 48, 64)), torch.from_numpy(SMALL_MASKS)
+
+    def state(first: Tensor, kept: int) -> tuple[Tensor, Tensor]:
+        core = Core(small, TIGHT)
+        core.step(core.encode(images[0]), first)
+        core.incorporate(core.encode(images[1]), lambda _: Merged([kept], masks[1:]))
+        return core.sensory, core.step(core.encode(images[2]))
+
+    torch.testing.assert_close(state(masks, 1), state(masks[1:], 0), rtol=0, atol=1e-4)
+
+
 def test_an_object_alone_of_a_batch(small: Deva) -> None:
     """Up to the aggregation objects do not see each other: logits of two at once are those of each."""
 
@@ -138,6 +162,12 @@ def test_both_directions(small: Deva) -> None:
     assert max(len(numbers) for numbers in reads[1:]) == BACKWARD_FRAMES
 
 
+def test_from_the_first_frame_there_is_one_direction(small: Deva) -> None:
+    propagator, frames = Propagator(small, TIGHT), small_frames(3)
+    tracked = list(propagator.track_from(lambda numbers: frames[list(numbers)], 3, 0, SMALL_MASKS))
+    assert [frame.index for frame in tracked] == [0, 1, 2]
+
+
 def test_large_frames_are_reduced_on_the_way_in(small: Deva) -> None:
     """Frames of twice the size, all pixels doubled, with a mask too thin for the reduced frame."""
     frames = small_frames(3).repeat(2, axis=1).repeat(2, axis=2)
@@ -151,6 +181,12 @@ def test_large_frames_are_reduced_on_the_way_in(small: Deva) -> None:
     torch.testing.assert_close(tracked[2].probabilities.sum(0), torch.ones(96, 128))
     whole = list(Propagator(small, TIGHT).track(frames, masks))
     assert not torch.allclose(tracked[2].probabilities, whole[2].probabilities, atol=0.01)
+
+
+def test_the_network_s_input_is_normalised() -> None:
+    frame = small_frames(1)[0]
+    expected = normalised((frame.astype(np.float32) / 255).transpose(2, 0, 1))
+    torch.testing.assert_close(to_image(frame, None, torch.device("cpu")), expected)
 
 
 @pytest.mark.parametrize(

@@ -246,7 +246,7 @@ def test_votes(case: str, network: Deva, images: Tensor, votes: Archive, facts: 
             masks = [frames[t].labels == k + 1 for k in range(len(frames[t].votes))]
             maps = core.aligned(encoded[t], torch.from_numpy(np.stack(masks)), encoded[0])
             equal(maps, votes[f"align_{t}_to_0"])
-        frames = [semi_online_module._aligned(core, *both, encoded[0]) for both in zip(encoded, frames, strict=True)]
+        frames = [semi_online_module.aligned(core, *both, encoded[0]) for both in zip(encoded, frames, strict=True)]
     agreed = consensus(frames)
     survivors = facts[case]["survivors"]
     names = np.array([0] + [survivor["id"] for survivor in survivors])
@@ -320,7 +320,7 @@ def test_the_whole_semi_online_mode(
 
     monkeypatch.setattr(semi_online_module, "Core", KeptCore)
     if alignment == "identity":
-        monkeypatch.setattr(semi_online_module, "_aligned", lambda _core, _frame, detected, _first: detected)
+        monkeypatch.setattr(semi_online_module, "aligned", lambda _core, _frame, detected, _first: detected)
     reading, calls = -1, []
 
     def read() -> Iterator[NDArray[np.uint8]]:

@@ -101,6 +101,19 @@ def test_what_most_frames_show_survives() -> None:
     assert [vote.categories for vote in agreed.votes] == [(1, 1), (0, 0, 0)]
 
 
+def test_two_frames_that_barely_agree_are_enough() -> None:
+    assert columns(consensus([shown((0, 8)), shown((2, 10))]).labels) == [1] * 8 + [0] * 12
+    assert not consensus([shown((0, 9)), shown((3, 12))]).votes  # an IoU of a half is none
+
+
+def test_a_small_thing_stays_on_top_of_a_later_larger_one() -> None:
+    """The large one is taken from the third frame, which does not see the small one within it."""
+    small_first = [shown((0, 13), (2, 6)), shown((1, 14), (3, 7))]
+    frames = [Segmentation(labels=np.where(f.labels, 3 - f.labels, 0), votes=f.votes) for f in small_first]
+    agreed = consensus([*frames, shown((0, 14))])
+    assert columns(agreed.labels) == [2, 2, 1, 1, 1, 1] + [2] * 8 + [0] * 6
+
+
 def test_one_frame_s_word_does_not_count() -> None:
     for frames in ([shown((0, 8))], [shown((0, 8)), shown(), shown((10, 18))]):
         agreed = consensus(frames)
@@ -131,6 +144,14 @@ def test_a_detection_meets_its_object_and_others_enter_by_size() -> None:
         list(range(1, 5)),
         list(range(16, 20)),
     ]
+
+
+def test_a_detection_over_half_of_an_object_is_another() -> None:
+    table = ObjectTable(max_missed_detections=1, max_num_objects=None)
+    table.merge(np.zeros(SIZE, np.int64), shown((0, 8)))
+    _, masks = table.merge(shown((0, 8)).labels, shown((0, 4)))
+    assert table.ids == (1, 2)
+    assert [np.flatnonzero(mask[0]).tolist() for mask in masks] == [[4, 5, 6, 7], [0, 1, 2, 3]]
 
 
 def test_who_is_missed_too_often_goes_and_no_id_comes_back() -> None:
@@ -233,6 +254,11 @@ def test_who_comes_late_enters_and_who_is_gone_is_dropped(short_side: int | None
     assert [tracked.misses for tracked in frames[9].objects] == [1, 0]
 
 
+def test_of_two_voting_frames_the_first_one_s_mask_is_taken() -> None:
+    frames = track(Detector(), 2, Propagation(), num_voting_frames=2)
+    assert np.array_equal(frames[0].masks, box(0))
+
+
 def test_what_only_one_voting_frame_shows_does_not_enter() -> None:
     frames = track(Detector(late=7), 9, Propagation())
     assert [frame.ids for frame in frames] == [(1,)] * 9
@@ -248,6 +274,12 @@ def test_frames_wait_for_their_vote_only() -> None:
 def test_a_clip_too_short_for_a_vote_has_no_objects() -> None:
     frames = track(Detector(), 2, Propagation())
     assert [(frame.ids, frame.masks.shape) for frame in frames] == [((), (0, 64, 128))] * 2
+
+
+def test_labels_of_another_size_are_refused() -> None:
+    tracker = SemiOnlineTracker(repeating_network(), Propagation(), SemiOnline(), lambda _frame: shown())
+    with pytest.raises(ValueError, match=r"detected labels are \(12, 20\), the frame \(64, 128\)"):
+        list(tracker.track(FRAMES))
 
 
 @pytest.mark.parametrize(

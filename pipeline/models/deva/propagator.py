@@ -57,6 +57,8 @@ class Propagator:
         _check_masks(masks)
         onwards = range(seed, num_frames)
         forwards = self._tracked(_numbered(onwards, frames_of(onwards)), masks)
+        if not seed:
+            return forwards
         backwards = self._tracked(_backwards(frames_of, seed), masks)
         return chain(forwards, islice(backwards, 1, None))
 

@@ -52,13 +52,19 @@ class SemiOnlineTracker:
             if t + self.settings.num_voting_frames <= vote_at:
                 yield clip.step(encoded)
                 continue
-            waiting.append((encoded, _reduced(self.detect(frame), encoded.size)))
+            waiting.append((encoded, _reduced(self._detected(frame), encoded.size)))
             if t == vote_at:
                 yield clip.vote(waiting)
                 yield from (clip.step(later) for later, _ in waiting[1:])
                 waiting = []
                 vote_at += self.settings.detection_every
         yield from (clip.step(left) for left, _ in waiting)
+
+    def _detected(self, frame: Frame) -> Segmentation:
+        found = self.detect(frame)
+        if found.labels.shape != frame.shape[:2]:
+            raise ValueError(f"detected labels are {found.labels.shape}, the frame {frame.shape[:2]}: give its size")
+        return found
 
 
 class _Clip:
@@ -76,7 +82,7 @@ class _Clip:
     def vote(self, waiting: list[tuple[EncodedFrame, Segmentation]]) -> SemiOnlineFrame:
         """Brings what the waiting frames agree on into the first of them."""
         first = waiting[0][0]
-        agreed = consensus([_aligned(self.core, frame, detected, first) for frame, detected in waiting])
+        agreed = consensus([aligned(self.core, frame, detected, first) for frame, detected in waiting])
         padded = first.pad(torch.from_numpy(agreed.labels)[None])[0].numpy()
 
         def merge(carried: Tensor) -> Merged:
@@ -92,7 +98,7 @@ class _Clip:
         return SemiOnlineFrame(**inherited, objects=self._table.objects)
 
 
-def _aligned(core: Core, source: EncodedFrame, detected: Segmentation, target: EncodedFrame) -> Segmentation:
+def aligned(core: Core, source: EncodedFrame, detected: Segmentation, target: EncodedFrame) -> Segmentation:
     """What was detected in `source` where the network sees it in `target`."""
     if source is target or not detected.votes:
         return detected
