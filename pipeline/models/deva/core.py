@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from pipeline.models.deva.matching import Query, feature_map, tokens
-from pipeline.models.deva.memory import Memory, remembered
+from pipeline.models.deva.memory import Memory, Tokens, remembered
 from pipeline.models.deva.network import STRIDE, Deva, ImageFeatures, Key, aggregate, probabilities
 from pipeline.models.deva.settings import Propagation
 
@@ -120,17 +120,15 @@ class Core:
     def aligned(self, source: EncodedFrame, masks: Tensor, target: EncodedFrame) -> Tensor:
         """Masks [K, H, W] of `source` carried to `target` by these two frames alone: probabilities [K + 1, H, W]."""
         masks = source.pad(masks.float())
-        with self._precision():
-            value, sensory = self._encode_masks(source, masks, self._no_sensory(source, len(masks)))
-            memory = Memory(self.settings)
-            memory.add(remembered(source.query.key, source.shrinkage, source.query.selection, tokens(value)))
-            _, maps = self._decode(target, memory, sensory, masks)
+        value, sensory = self._encode_masks(source, masks, self._no_sensory(source, len(masks)))
+        memory = Memory(self.settings)
+        memory.add(_tokens_of(source, value))
+        _, maps = self._decode(target, memory, sensory, masks)
         return target.crop(maps)
 
     def _predict(self, frame: EncodedFrame) -> Tensor:
         """Probabilities [K + 1, H', W'] of every known object; the sensory memory goes one frame on."""
-        with self._precision():
-            self.sensory, maps = self._decode(frame, self.memory, self.sensory, self.last_masks)
+        self.sensory, maps = self._decode(frame, self.memory, self.sensory, self.last_masks)
         return maps
 
     def _with_new(self, frame: EncodedFrame, new: Tensor) -> Tensor:
@@ -144,14 +142,13 @@ class Core:
         new = len(self.last_masks) - self.memory.num_objects
         none = self._no_sensory(frame, new)
         sensory = torch.cat([self.sensory, none]) if self.memory.num_objects else none
-        with self._precision():
-            value, self.sensory = self._encode_masks(frame, self.last_masks, sensory)
-        query = frame.query
-        self.memory.add(remembered(query.key, frame.shrinkage, query.selection, tokens(value)))
+        value, self.sensory = self._encode_masks(frame, self.last_masks, sensory)
+        self.memory.add(_tokens_of(frame, value))
         self.memory_time = self.time
 
     def _encode_masks(self, frame: EncodedFrame, masks: Tensor, sensory: Tensor) -> tuple[Tensor, Tensor]:
-        value, sensory = self.network.mask_encoder(frame.image, frame.features.f16, masks, sensory)
+        with self._precision():
+            value, sensory = self.network.mask_encoder(frame.image, frame.features.f16, masks, sensory)
         return value, sensory.float()
 
     def _decode(
@@ -159,13 +156,21 @@ class Core:
     ) -> tuple[Tensor, Tensor]:
         """Sensory memory [K, D, h, w] and probabilities [K + 1, H', W']."""
         readout = feature_map(memory.read(frame.query), frame.grid)
-        sensory, logits = self.network.mask_decoder(frame.features, readout, sensory, last_masks)
+        with self._precision():
+            sensory, logits = self.network.mask_decoder(frame.features, readout, sensory, last_masks)
         return sensory.float(), probabilities(logits)
 
     def _no_sensory(self, frame: EncodedFrame, num_objects: int) -> Tensor:
         return frame.image.new_zeros(num_objects, self.network.value_dim, *frame.grid)
 
     def _precision(self) -> torch.autocast:
+        """For the network alone: matching and aggregation stay in float32."""
         precision = self.settings.precision
         kind = torch.float16 if precision == "float16" else torch.bfloat16
         return torch.autocast(self.network.device.type, kind, enabled=precision != "float32")
+
+
+def _tokens_of(frame: EncodedFrame, value: Tensor) -> Tokens:
+    """What to remember of a frame with the objects' values [K, D, h, w]."""
+    query = frame.query
+    return remembered(query.key, frame.shrinkage, query.selection, tokens(value))
