@@ -4,7 +4,7 @@ PYTHON ?= python3.11
 UV_VERSION := 0.13.9
 BIN := .venv/bin
 
-.PHONY: demo test setup lock format clean
+.PHONY: demo test setup lock format gallery clean
 
 demo: setup
 	$(BIN)/dreamreel demo out/demo
@@ -34,6 +34,17 @@ lock:
 format: setup
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# The pictures of docs/, drawn from the practice world.
+gallery: setup
+	rm -rf out/gallery
+	$(BIN)/dreamreel demo out/gallery
+	$(BIN)/dreamreel shards show out/gallery/dataset --samples 5 --out out/gallery/looks
+	$(BIN)/dreamreel shards show out/gallery/dataset 2 --out out/gallery/one
+	cp out/gallery/looks/dataset-samples.png docs/samples.png
+	cp out/gallery/one/*.png docs/sample.png
+	cp out/gallery/looks/rejections.png out/gallery/looks/motion.png docs/
+	$(BIN)/python -m pipeline.embedded.world docs/world.png
 
 clean:
 	rm -rf .venv out

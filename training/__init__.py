@@ -1,0 +1,1 @@
+"""Shards to batches to DreamVideo-2. Nothing stands here yet."""
