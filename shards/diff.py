@@ -105,6 +105,8 @@ def _change(a: Dataset, b: Dataset, key: str, in_a: dict[str, Any], in_b: dict[s
     if "sha256" in differing:
         ious, problem = _ious(a[key], b[key])
         other |= problem
+        if not (ious or problem or "mp4_sha256" in differing or ids_a != ids_b):
+            other |= {"masks compressed otherwise"}
     elif "tracks" in differing:
         other |= {"tracks"}
     return Change(

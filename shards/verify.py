@@ -16,7 +16,7 @@ key         a key names one sample of the dataset
 content     digests of video and masks are the sidecar's
 row         everything else in the sidecar is as the record says
 sample      the members make a valid record: one mask and one tight box a frame for every track, known format
-canonical   json and masks have the one form that the writer gives them
+canonical   json, and masks once inflated, have the one form that the writer gives them, however zlib packed it
 codec       H.264 yuv420p
 size        the video has the record's width and height
 frames      as many frames in the video as times and masks in the record

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis.extra.numpy import arrays
@@ -39,6 +40,15 @@ def test_a_dataset_does_not_differ_from_itself_in_other_shards(tmp_path: Path) -
     assert (found.same, found.changed, found.only_in_a, found.only_in_b) == (4, (), (), ())
     assert lines(found) == ["4 the same, 0 changed, 0 only in A, 0 only in B"]
     assert calls == [4] * 4
+
+
+def test_masks_that_differ_in_their_compression_only_are_told_so(tmp_path: Path) -> None:
+    a, b = (opened(tmp_path / name, filmed(0), filmed(9)) for name in "ab")
+    index = b.index.set_column(b.index.column_names.index("sha256"), "sha256", pa.array(["of other bytes"] * 2))
+    found = diff(a, Dataset(b.storage, b.info, b.shards, index))
+    assert found.changed == tuple(
+        replace(NOTHING, key=k, other=("masks compressed otherwise",)) for k in sorted([key(0), key(9)])
+    )
 
 
 def test_clips_of_one_side(tmp_path: Path) -> None:

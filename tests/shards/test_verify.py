@@ -347,10 +347,23 @@ def with_members(storage: Storage, sample: Sample, **changed: bytes) -> Report:
 
 def test_a_record_in_another_form(storage: Storage) -> None:
     members = to_members(SAMPLES[0])
-    spaced = json.dumps(json.loads(members["json"]), sort_keys=True).encode()
-    report = with_members(storage, SAMPLES[0], json=spaced, masks=zlib.compress(zlib.decompress(members["masks"]), 1))
+    spaced, spaced_masks = (
+        json.dumps(json.loads(data), sort_keys=True).encode()
+        for data in (members["json"], zlib.decompress(members["masks"]))
+    )
+    report = with_members(storage, SAMPLES[0], json=spaced, masks=zlib.compress(spaced_masks, 9))
     assert told(report) == {("canonical", FIRST, key(0))}
     assert len(report.violations) == 2
+    report = with_members(storage, SAMPLES[0], masks=members["masks"] + b"more")
+    assert [v.what for v in report.violations] == [f"{key(0)}.masks is not in canonical form"]
+
+
+@pytest.mark.parametrize("level", [0, 1, 6])
+def test_masks_that_another_zlib_compressed_are_sound(storage: Storage, level: int) -> None:
+    members = to_members(SAMPLES[0])
+    packed = zlib.compress(zlib.decompress(members["masks"]), level)
+    assert packed != members["masks"]
+    assert told(with_members(storage, SAMPLES[0], masks=packed)) == set()
 
 
 @pytest.mark.parametrize(
