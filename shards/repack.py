@@ -119,7 +119,10 @@ def _digest(parent: Dataset) -> str:
 
 def decisions_digest(decisions: select.Decisions) -> str:
     """Names what people decided: sha256 of it, in canonical form."""
-    said = [[key, d.accepted, d.subject, d.caption, sorted(d.dropped_tracks)] for key, d in sorted(decisions.items())]
+    said = [
+        [key, d.accepted, d.subject, d.caption, sorted(d.dropped_tracks), sorted(d.dropped_before)]
+        for key, d in sorted(decisions.items())
+    ]
     return hashlib.sha256(canonical_json(said)).hexdigest()
 
 

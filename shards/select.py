@@ -16,6 +16,9 @@ from shards.verdicts import Decision
 
 Decisions: TypeAlias = Mapping[str, Decision]  # by sample key
 
+REVIEW = "review"
+"""The `caption_by` of a caption that people gave."""
+
 
 class BadExpression(ValueError):  # noqa: N818  the name says what is wrong
     """A condition that is not SQL over the known columns; the message names them."""
@@ -64,14 +67,22 @@ def _decided_row(row: dict[str, Any], decision: Decision) -> dict[str, Any] | No
     tracks = [track for track in row["tracks"] if track["id"] not in decision.dropped_tracks]
     if decision.accepted is False or not tracks:
         return None
-    noun = _noun(decision) or tracks[0]["noun"]
+    noun = _noun(decision, [track["id"] for track in row["tracks"]]) or tracks[0]["noun"]
     tracks[0] = {**tracks[0], "noun": noun}
-    return {**row, "tracks": tracks, "subject": noun, "caption": _caption(decision) or row["caption"]}
+    changed = {"tracks": tracks, "subject": noun, "caption": _caption(decision) or row["caption"]}
+    if "caption_by" in row and changed["caption"] != row["caption"]:
+        changed["caption_by"] = REVIEW
+    return {**row, **changed}
 
 
-def _noun(decision: Decision) -> str:
-    """The given subject as the format has nouns, "" where none was given."""
-    return (decision.subject or "").strip().lower()
+def _noun(decision: Decision, ids: Sequence[int]) -> str:
+    """The given subject as the format has nouns, "" where none was given for the first track that is left.
+
+    `ids` are those of all tracks, in order.
+    """
+    named = next((id_ for id_ in ids if id_ not in decision.dropped_before), None)
+    first = next((id_ for id_ in ids if id_ not in decision.dropped_tracks), None)
+    return (decision.subject or "").strip().lower() if named == first else ""
 
 
 def _caption(decision: Decision) -> str:
@@ -81,22 +92,22 @@ def _caption(decision: Decision) -> str:
 def decided(sample: Sample, decision: Decision | None) -> Sample | None:
     """`sample` as people decided it, or `None` where they rejected it or every track of it.
 
-    Where the subject's track was dropped, the next track's noun becomes the subject. What changed stands in
-    the provenance under "before_review", as it was.
+    Where the subject's track was dropped, the next track's noun becomes the subject, unless people renamed it
+    since. What changed stands in the provenance under "before_review", as it was.
     """
     if decision is None:
         return sample
     tracks = tuple(track for track in sample.tracks if track.id not in decision.dropped_tracks)
     if decision.accepted is False or not tracks:
         return None
-    subject = _noun(decision) or tracks[0].noun
+    subject = _noun(decision, [track.id for track in sample.tracks]) or tracks[0].noun
     caption = _caption(decision) or sample.caption
     before = _before(sample, subject, caption, tracks)
     if not before:
         return sample
     provenance = {**sample.provenance, "before_review": before}
     if "caption" in before:
-        provenance["caption_by"] = "review"
+        provenance["caption_by"] = REVIEW
     first = replace(tracks[0], noun=subject)
     return replace(sample, subject=subject, caption=caption, tracks=(first, *tracks[1:]), provenance=provenance)
 

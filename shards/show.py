@@ -131,5 +131,5 @@ def record(sample: Sample) -> dict[str, Any]:
 
 def decision(decided: Decision) -> dict[str, Any]:
     """What people decided, as plain JSON, without what they left open."""
-    said = {**asdict(decided), "dropped_tracks": sorted(decided.dropped_tracks)}
+    said = {name: sorted(value) if isinstance(value, frozenset) else value for name, value in asdict(decided).items()}
     return {name: value for name, value in said.items() if value not in (None, [])}

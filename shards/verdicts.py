@@ -4,6 +4,7 @@ import io
 import json
 import secrets
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -77,6 +78,7 @@ class Decision:
     subject: str | None = None  # None: as it is in the shard
     caption: str | None = None
     dropped_tracks: frozenset[int] = frozenset()
+    dropped_before: frozenset[int] = frozenset()  # when `subject` was given: it names the first track but these
 
 
 class Verdicts:
@@ -95,10 +97,8 @@ class Verdicts:
     def append(self, *verdicts: Verdict) -> None:
         """Add verdicts; on return they have reached the disk. An object store gets one object a call."""
         lines = to_jsonl(verdicts)
-        path, self._path = (
-            self._path,
-            None,
-        )  # where this append fails, its half line stays the last of its file
+        path = self._path
+        self._path = None  # where this append fails, its half line stays the last of its file
         if path is None:
             path = self._new_path()
             self._storage.write(path, lines)
@@ -130,13 +130,18 @@ def decisions(events: Iterable[Verdict], index: pa.Table) -> dict[str, Decision]
     """What holds of each sample that was judged as it is now in `index` (columns key and sha256), by key.
 
     The last of several verdicts about the same thing holds, whoever gave it. An undo takes one verdict back;
-    it can be undone itself. A verdict about other content of the same key is void.
+    it can be undone itself. A verdict about other content of the same key is void. A given subject names the
+    track that was the subject's when it was given, and no other that becomes so by what is dropped later.
     """
     content = dict(zip(index["key"].to_pylist(), index["sha256"].to_pylist(), strict=True))
+    ordered = sorted(events, key=lambda v: (v.when, v.id))
+    history = defaultdict[str, list[Verdict]](list)
+    for event in ordered:
+        history[event.key].append(event)
     decided: dict[str, Decision] = {}
-    for event in _not_undone(sorted(events, key=lambda v: (v.when, v.id))):
+    for event in _not_undone(ordered):
         if content.get(event.key) == event.sha256:
-            decided[event.key] = _after(decided.get(event.key, Decision()), event)
+            decided[event.key] = _after(decided.get(event.key, Decision()), event, history[event.key])
     return decided
 
 
@@ -198,14 +203,22 @@ def _not_undone(events: Sequence[Verdict]) -> list[Verdict]:
     return kept[::-1]
 
 
-def _after(decision: Decision, event: Verdict) -> Decision:
+def _after(decision: Decision, event: Verdict, history: Sequence[Verdict]) -> Decision:
+    """`decision` and then `event`; `history` holds all events of the sample in order, undone ones too."""
     match event.action:
         case "accept" | "reject":
             return replace(decision, accepted=event.action == "accept")
         case "drop_track":
             return replace(decision, dropped_tracks=decision.dropped_tracks | {cast(int, event.value)})
         case "rename_subject":
-            return replace(decision, subject=cast(str, event.value))
+            before = _dropped_before(event, history)
+            return replace(decision, subject=cast(str, event.value), dropped_before=before)
         case "edit_caption":
             return replace(decision, caption=cast(str, event.value))
     return decision
+
+
+def _dropped_before(event: Verdict, history: Sequence[Verdict]) -> frozenset[int]:
+    """The tracks that were dropped when `event` was made, whatever was undone since."""
+    then = _not_undone([v for v in history if (v.when, v.id) < (event.when, event.id)])
+    return frozenset(cast(int, v.value) for v in then if v.action == "drop_track" and v.sha256 == event.sha256)

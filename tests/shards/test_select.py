@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from shards import InvalidSample, select
 from shards.dataset import Dataset
-from shards.verdicts import Decision
+from shards.verdicts import Action, Decision, Verdict, decisions
 from tests.shards.filmed import filmed, key, write_dataset
 
 
@@ -107,7 +108,9 @@ def test_the_overlay_says_of_the_index_what_it_says_of_the_samples(dataset: Data
         key(0): Decision(accepted=False),
         key(1): Decision(subject="wolf", caption="a wolf"),
         key(2): Decision(dropped_tracks=frozenset({1})),
-        key(5): Decision(dropped_tracks=frozenset({1}), subject="Ball of Fire"),
+        key(3): Decision(dropped_tracks=frozenset({1}), subject="wolf"),
+        key(4): Decision(dropped_before=frozenset({1}), subject="Ball of Fire"),
+        key(5): Decision(dropped_tracks=frozenset({1}), dropped_before=frozenset({1}), subject="Ball of Fire"),
         key(6): Decision(dropped_tracks=frozenset({1, 2})),
         key(7): Decision(accepted=True),
     }
@@ -117,9 +120,42 @@ def test_the_overlay_says_of_the_index_what_it_says_of_the_samples(dataset: Data
     assert table["key"].to_pylist() == [sample.key for sample in kept]
     assert table["subject"].to_pylist() == [sample.subject for sample in kept]
     assert table["caption"].to_pylist() == [sample.caption for sample in kept]
+    assert table["caption_by"].to_pylist() == [sample.provenance["caption_by"] for sample in kept]
     nouns = [[track["noun"] for track in row] for row in table["tracks"].to_pylist()]
     assert nouns == [[track.noun for track in sample.tracks] for sample in kept]
     assert table.schema == dataset.index.schema
+
+
+@pytest.mark.parametrize(
+    ("actions", "subject"),
+    [
+        ([("rename_subject", "wolf"), ("drop_track", 2)], "wolf"),
+        ([("rename_subject", "wolf"), ("drop_track", 1)], "ball"),
+        ([("drop_track", 1), ("rename_subject", "orb")], "orb"),
+        ([("drop_track", 2), ("rename_subject", "wolf")], "wolf"),
+        ([("rename_subject", "wolf"), ("drop_track", 1), ("rename_subject", "orb")], "orb"),
+        ([("rename_subject", "wolf"), ("drop_track", 1), ("undo", 1)], "wolf"),
+        ([("drop_track", 1), ("rename_subject", "orb"), ("undo", 0)], "dog"),
+        ([("drop_track", 1), ("rename_subject", "orb"), ("undo", 0), ("undo", 2)], "orb"),
+    ],
+)
+def test_a_rename_names_the_track_that_was_the_subject_then(
+    dataset: Dataset, actions: list[tuple[Action, str | int]], subject: str
+) -> None:
+    (row,) = [number for number in range(len(dataset)) if dataset.key_of(number) == key(0)]
+    digest = dataset.index["sha256"][row].as_py()
+    events = [_event(number, digest, *action) for number, action in enumerate(actions)]
+    decision = decisions(events, dataset.index)[key(0)]
+    sample = select.decided(dataset[row], decision)
+    assert sample is not None
+    assert sample.subject == sample.tracks[0].noun == subject
+    assert select.overlay(dataset.index, {key(0): decision})["subject"][row].as_py() == subject
+
+
+def _event(number: int, digest: str, action: Action, value: str | int) -> Verdict:
+    """Event `number`; the value of an undo is the number of the event that it takes back."""
+    about: dict[str, Any] = {"undoes": str(value)} if action == "undo" else {"value": value}
+    return Verdict(id=str(number), who="ann", when=number, key=key(0), sha256=digest, action=action, **about)
 
 
 def test_a_decided_sample_remembers_what_it_was() -> None:

@@ -120,8 +120,20 @@ def test_the_last_verdict_holds_whoever_gave_it() -> None:
 
 
 def test_decisions_about_different_things_add_up() -> None:
-    events = [_event("drop_track", 2), _event("accept"), _event("rename_subject", "wolf"), _event("drop_track", 3)]
+    events = [_event("rename_subject", "wolf"), _event("drop_track", 2), _event("accept"), _event("drop_track", 3)]
     assert decisions(events, INDEX)["aa"] == Decision(accepted=True, subject="wolf", dropped_tracks=frozenset({2, 3}))
+
+
+def test_a_rename_remembers_what_was_dropped_when_it_was_made() -> None:
+    rename, drop, again = _event("rename_subject", "wolf"), _event("drop_track", 1), _event("rename_subject", "orb")
+    dropped = frozenset({1})
+    assert decisions([rename, drop], INDEX)["aa"] == Decision(subject="wolf", dropped_tracks=dropped)
+    last = Decision(subject="orb", dropped_tracks=dropped, dropped_before=dropped)
+    assert decisions([rename, drop, again], INDEX)["aa"] == last
+    undone = [rename, drop, again, _event("undo", undoes=drop.id)]
+    assert decisions(undone, INDEX)["aa"] == Decision(subject="orb", dropped_before=dropped)
+    elsewhere = [_event("drop_track", 2, key="bb", sha256="2"), _event("drop_track", 2, sha256="2")]
+    assert decisions([*elsewhere, _event("rename_subject", "wolf")], INDEX)["aa"] == Decision(subject="wolf")
 
 
 def test_flags_and_skips_decide_nothing() -> None:
