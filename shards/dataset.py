@@ -3,9 +3,9 @@
 import json
 import os
 import threading
-from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +24,9 @@ from shards.writer import FOLDER, INFO, DatasetInfo
 _PLACE_COLUMNS = [f"{prefix}_{what}" for prefix in sidecar.PLACES.values() for what in ("offset", "size")]
 ALWAYS = ("key", *_PLACE_COLUMNS, "sha256")
 """Columns that every index has: samples are found and judged by them."""
+
+AHEAD = 8
+"""Samples that iteration over a remote dataset reads at once; each takes its bytes of memory."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,7 +104,7 @@ class Dataset:
         return from_members(self.key_of(row), self.raw(row))
 
     def __iter__(self) -> Iterator[Sample]:
-        return (self[row] for row in range(len(self)))
+        return iter(self[:])
 
     def raw(self, row: int) -> dict[str, bytes]:
         """The members of the sample at `row` as they are in the tar, by extension; decodes nothing."""
@@ -133,7 +136,11 @@ class Dataset:
 
 @dataclass(frozen=True, eq=False)
 class View(Sequence[Sample]):
-    """Some rows of a dataset; nothing is read before it is asked for."""
+    """Some rows of a dataset; nothing is read before it is asked for.
+
+    Away from the local disk, iteration reads up to `AHEAD` samples at once, the one that is waited for among
+    them; order and errors are those of reading one after the other.
+    """
 
     dataset: Dataset
     row_numbers: Sequence[int]
@@ -150,8 +157,24 @@ class View(Sequence[Sample]):
             return View(self.dataset, self.row_numbers[which])
         return self.dataset[self.row_numbers[which]]
 
+    def __iter__(self) -> Iterator[Sample]:
+        if self.dataset.storage.is_local:
+            return (self.dataset[row] for row in self.row_numbers)
+        return _read_ahead(self.dataset.__getitem__, self.row_numbers)
+
     def raw(self, position: int) -> dict[str, bytes]:
         return self.dataset.raw(self.row_numbers[position])
+
+
+def _read_ahead(read: Callable[[int], Sample], rows: Iterable[int]) -> Iterator[Sample]:
+    coming = deque[Future[Sample]]()
+    with ThreadPoolExecutor(AHEAD) as readers:
+        for row in rows:
+            coming.append(readers.submit(read, row))
+            if len(coming) == AHEAD:
+                yield coming.popleft().result()
+        while coming:
+            yield coming.popleft().result()
 
 
 def read_info(storage: Storage) -> DatasetInfo:

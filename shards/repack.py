@@ -39,7 +39,7 @@ def repack(
     """Write the new dataset to `out`; `None` stands for a shard that an earlier, interrupted run had finished.
 
     Interrupted, it goes on where it was when run again with the same settings and the same parent, to the same
-    bytes. Holds one shard in memory. `on_sample` is called after each sample with the number of all. Raises
+    bytes. Holds one shard in memory: `Settings.shard_bytes`, or one sample that is larger. `on_sample` is called after each sample with the number of all. Raises
     `ValueError` where `out` has other content, and `BadExpression`.
     """
     decisions = {} if settings.ignore_verdicts else parent.decisions()
@@ -174,8 +174,8 @@ def _write(
 def _samples(
     parent: Dataset, rows: Sequence[int], decisions: select.Decisions, on_sample: Callable[[], None]
 ) -> Iterator[Sample]:
-    for row in rows:
-        sample = select.decided(parent[row], decisions.get(parent.key_of(row)))
-        if sample is not None:
-            yield sample
+    for sample in parent.rows(rows):
+        decided = select.decided(sample, decisions.get(sample.key))
+        if decided is not None:
+            yield decided
         on_sample()

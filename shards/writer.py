@@ -42,7 +42,8 @@ def write_shard(storage: Storage, name: str, number: int, samples: Iterable[Samp
     """Write shards/NAME-NUMBER.tar, then its sidecar, with which the shard exists.
 
     The samples' order does not matter: they are sorted by key, so the same samples always give the same
-    bytes. Raises `ValueError` for no samples, and for a key that comes twice; nothing is then written.
+    bytes. All of them are held in memory until it is written: the tar's bytes, and json and masks once more,
+    inflated. Raises `ValueError` for no samples, and for a key that comes twice; nothing is then written.
     """
     ordered = sorted(samples, key=lambda sample: sample.key)
     stem = f"{name}-{number:06d}"

@@ -1,8 +1,10 @@
 """A dataset gives back its samples by row, key, range and iteration, reading no more than they need."""
 
+import itertools
 import multiprocessing
 import os
 import pickle
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,7 +13,7 @@ from typing import Any
 import pytest
 
 from shards import Dataset, DatasetInfo, Missing, Sample, Storage, sidecar, verdict, write_info, write_shard
-from shards.dataset import ALWAYS
+from shards.dataset import AHEAD, ALWAYS
 from shards.entry import to_members
 
 MakeSample = Callable[..., Sample]
@@ -208,6 +210,62 @@ def test_only_what_is_asked_for_is_fetched(s3: str, wire: Any, make_sample: Make
     assert fetched(lambda: dataset[2:6]) == 0
     assert 4 * one - 100 <= fetched(lambda: list(dataset[2:6])) < 4 * (one + 4 * 512 + answers)
     assert list(dataset) == samples
+
+
+def test_iteration_over_s3_reads_ahead_and_keeps_the_order(s3: str, make_sample: MakeSample) -> None:
+    """The first samples are read all at once and come back last first; never are more on their way."""
+    together = threading.Barrier(AHEAD)
+    back = [threading.Event() for _ in range(AHEAD)]
+    begun: list[int] = []
+
+    class Watched(Dataset):
+        def raw(self, row: int) -> dict[str, bytes]:
+            begun.append(row)
+            if row < AHEAD:
+                together.wait(60)
+            members = super().raw(row)
+            if row < AHEAD:
+                assert row == AHEAD - 1 or back[row + 1].wait(60)
+                back[row].set()
+            return members
+
+    samples = _write(s3, [make_sample(n) for n in range(3 * AHEAD)])
+    dataset = Watched.open(s3)
+    for taken, (expected, sample) in enumerate(zip(samples, dataset, strict=True)):
+        assert sample == expected
+        assert len(begun) <= taken + AHEAD
+    assert list(dataset[AHEAD::3]) == samples[AHEAD::3]
+
+
+def test_iteration_that_is_given_up_stops_reading(s3: str, make_sample: MakeSample) -> None:
+    begun: list[int] = []
+
+    class Watched(Dataset):
+        def raw(self, row: int) -> dict[str, bytes]:
+            begun.append(row)
+            return super().raw(row)
+
+    _write(s3, [make_sample(n) for n in range(3 * AHEAD)])
+    coming = iter(Watched.open(s3))
+    next(coming)
+    del coming
+    assert sorted(begun) == list(range(AHEAD))
+
+
+@pytest.mark.parametrize("where", ["tmp_path", "s3"])
+def test_a_sample_that_cannot_be_read_is_told_in_its_turn(
+    request: pytest.FixtureRequest, make_sample: MakeSample, where: str
+) -> None:
+    url = str(request.getfixturevalue(where))
+    samples = _write(url, [make_sample(n) for n in range(10)], per_shard=4)
+    dataset = Dataset.open(url)
+    dataset.storage.remove("shards/clips-000001.tar")
+    coming = iter(dataset)
+    assert list(itertools.islice(coming, 4)) == samples[:4]
+    with pytest.raises(Missing, match=r"shards/clips-000001\.tar: there is no such file"):
+        next(coming)
+    with pytest.raises(IndexError):
+        list(dataset.rows([0, 10]))
 
 
 def test_s3_may_be_read_from_threads(s3: str, make_sample: MakeSample) -> None:
