@@ -42,7 +42,7 @@ def from_members(key: str, members: Mapping[str, bytes]) -> Sample:
         return _sample(key, said, masks, members["mp4"], members["strip.jpg"])
     except InvalidSample:
         raise
-    except (KeyError, TypeError, ValueError, zlib.error) as error:
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, zlib.error) as error:
         raise InvalidSample(f"sample {key}: not as the format has it: {error!r}") from error
 
 
@@ -155,7 +155,11 @@ def _track(said: dict[str, Any], counts: tuple[rle.Rle | None, ...]) -> Track:
         id=said["id"],
         noun=said["noun"],
         masks=counts,
-        boxes=tuple(None if b is None else (b[0], b[1], b[2], b[3]) for b in said["boxes"]),
+        boxes=tuple(None if box is None else _box(*box) for box in said["boxes"]),
         scores=said["scores"],
         series={name: tuple(values) for name, values in said["series"].items()},
     )
+
+
+def _box(x0: int, y0: int, x1: int, y1: int) -> rle.Box:
+    return x0, y0, x1, y1

@@ -176,6 +176,29 @@ def test_damage_is_told(make_sample: MakeSample, name: str, data: bytes) -> None
         from_members(make_sample().key, {**to_members(make_sample()), name: data})
 
 
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("time_base",), [1, 0]),
+        (("time_base",), [1e999, 1]),
+        (("width",), "32"),
+        (("tracks", 0), 7),
+        (("tracks", 0, "series"), None),
+        (("tracks", 0, "boxes", 2), [3, 2, 20]),
+        (("tracks", 0, "boxes", 2), [3, 2, 20, 14, 0]),
+        (("tracks", 0, "boxes", 2), 3),
+    ],
+)
+def test_a_value_of_another_kind_is_told(make_sample: MakeSample, path: tuple[str | int, ...], value: Any) -> None:
+    members = to_members(make_sample())
+    said = place = json.loads(members["json"])
+    for step in path[:-1]:
+        place = place[step]
+    place[path[-1]] = value
+    with pytest.raises(InvalidSample, match=f"sample {make_sample().key}: "):
+        from_members(make_sample().key, {**members, "json": json.dumps(said).encode()})
+
+
 @given(st.sampled_from(["json", "masks"]), st.integers(0, 10_000), st.integers(1, 255))
 @settings(max_examples=150, deadline=None)
 def test_a_changed_byte_is_told_or_harmless(make_sample: MakeSample, name: str, at: int, flip: int) -> None:
