@@ -39,8 +39,9 @@ def repack(
     """Write the new dataset to `out`; `None` stands for a shard that an earlier, interrupted run had finished.
 
     Interrupted, it goes on where it was when run again with the same settings and the same parent, to the same
-    bytes. Holds one shard in memory: `Settings.shard_bytes`, or one sample that is larger. `on_sample` is called after each sample with the number of all. Raises
-    `ValueError` where `out` has other content, and `BadExpression`.
+    bytes. Holds one shard in memory: `Settings.shard_bytes`, or one sample that is larger, as `write_shard` does.
+    `on_sample` is called after each sample with the number of all. Raises `ValueError` where `out` has other
+    content, and `BadExpression`.
     """
     decisions = {} if settings.ignore_verdicts else parent.decisions()
     shards = plan(parent, settings, decisions)

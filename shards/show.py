@@ -16,7 +16,7 @@ from shards.verdicts import Decision
 
 SHEET_TILE = (320, 240)  # pixels that a frame of a contact sheet may fill
 ROW_TILE = (220, 160)  # the same where several samples share a sheet
-VIDEO_SIDE = 480  # longer side of an overlay video, at least; small clips are enlarged by a whole factor
+VIDEO_SIDE = 480  # pixels, about: a small clip is enlarged by a whole factor till its longer side has so many
 
 
 def contact_sheet(sample: Sample, num_frames: int = 12, columns: int = 4) -> Image.Image:
@@ -54,7 +54,7 @@ def describe(sample: Sample) -> str:
         ("key", sample.key),
         ("subject", sample.subject),
         ("caption", f"{sample.caption}  (by {sample.provenance.get('caption_by', 'nobody named')})"),
-        ("video", facts(sample)),
+        ("clip", facts(sample)),
         *((f"track {track.id}", _describe_track(track, sample)) for track in sample.tracks),
         *((name, f"{value:.4g}") for name, value in sorted(sample.scores.items())),
         *((name, _short(value)) for name, value in sorted(sample.provenance.items())),

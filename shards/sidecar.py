@@ -24,10 +24,8 @@ _TRACK = pa.struct(
         ("noun", pa.string()),
         ("frames", pa.int32()),  # frames with a mask
         ("area", pa.float64()),  # mean share of the frame, over the frames with a mask
-        (
-            "first_box",
-            pa.list_(pa.int32()),
-        ),  # x0, y0, x1, y1 in the first frame; null where it is absent there
+        # x0, y0, x1, y1 in the first and in the last frame; null where it is absent there
+        ("first_box", pa.list_(pa.int32())),
         ("last_box", pa.list_(pa.int32())),
     ]
 )

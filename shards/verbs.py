@@ -57,7 +57,7 @@ def _add_show(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     parser = _add(verbs, "show", _show, "draw a sample with its masks and boxes, and print its record")
     parser.add_argument("sample", nargs="?", metavar="KEY|N", help="key, its beginning, or number from 0")
     parser.add_argument("--out", type=Path, default=Path(), help="where KEY.png and KEY.mp4 go (default: here)")
-    parser.add_argument("--frames", type=parse_count, help="how many frames to draw of a sample")
+    parser.add_argument("--frames", type=parse_count, help="how many to draw of a sample (default 12; 6 without KEY)")
     parser.add_argument("--samples", type=parse_count, default=8, help="without KEY: how many (default %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="without KEY: which ones (default %(default)s)")
 
@@ -70,7 +70,12 @@ def _add_stats(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
 def _add_verify(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser = _add(verbs, "verify", _verify, "prove every rule of the format; exit code 1 names what is broken")
     parser.add_argument("--quick", action="store_true", help="do not decode videos; all else is checked")
-    parser.add_argument("--workers", type=parse_count, default=os.cpu_count() or 1, help="default: the processors")
+    parser.add_argument(
+        "--workers",
+        type=parse_count,
+        default=os.cpu_count() or 1,
+        help="samples checked at once (default: the processors)",
+    )
 
 
 def _add_repack(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -134,6 +139,9 @@ def _ls_stopped(dataset: Dataset, as_json: bool) -> int:
     stopped = [end for end in endings if end.outcome != "kept"]
     if as_json:
         return _print_json([end._asdict() for end in stopped])
+    if not stopped:
+        print("no clip stopped: the ledger has none that is no sample")
+        return 0
     rows = [(end.video, end.clip, end.outcome, end.stage, end.why or "", end.value or "") for end in stopped]
     print(aligned([("video", "clip", "outcome", "stage", "why", "value"), *rows]))
     return 0

@@ -4,13 +4,14 @@ import argparse
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 
-from shards import verbs, video
+from shards import ledger, verbs, video
 from shards.dataset import Dataset
 from shards.storage import Storage
 from shards.verdicts import verdict
@@ -68,6 +69,21 @@ def test_light_verbs_load_nothing_heavy(folder: Path) -> None:
         cwd=Path(__file__).parents[2],
     )
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_ls_stopped(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("ls", folder, "--stopped") == 0
+    assert capsys.readouterr().out == "no clip stopped: the ledger has none that is no sample\n"
+    storage = Storage.at(folder)
+    kept = ledger.Row(shard=0, video="v/1", clip="aa", stage="packer", stage_key="k", outcome="kept")
+    gone = replace(kept, clip="bb", stage="mover", outcome="rejected", why="still", value="0.5", at=2.0)
+    ledger.append(storage, 0, [kept, gone], "a")
+    assert run("ls", folder, "--stopped") == 0
+    heading, line = capsys.readouterr().out.splitlines()
+    assert heading.split() == ["video", "clip", "outcome", "stage", "why", "value"]
+    assert line.split() == ["v/1", "bb", "rejected", "mover", "still", "0.5"]
+    (stopped,) = said(capsys, "ls", folder, "--stopped")
+    assert (stopped["clip"], stopped["why"], stopped["at"]) == ("bb", "still", 2.0)
 
 
 def test_ls(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

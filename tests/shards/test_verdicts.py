@@ -1,7 +1,6 @@
 """Verdicts are durable when `append` returns, never lost to another writer, and bind only what was judged."""
 
 import itertools
-import multiprocessing
 import resource
 import signal
 import subprocess
@@ -189,19 +188,28 @@ def test_a_verdict_is_made_now() -> None:
     assert verdict("ann", "aa", "1", "skip").id != verdict("ann", "aa", "1", "skip").id
 
 
-def _append_many(url: str, who: str) -> None:
-    verdicts = Verdicts(Storage.at(url))
-    for _ in range(40):
-        verdicts.append(verdict(who, "aa", "1", "flag"))
+_MANY = """
+import sys
+from shards.storage import Storage
+from shards.verdicts import Verdicts, verdict
+verdicts = Verdicts(Storage.at(sys.argv[1]))
+print("ready", flush=True)
+sys.stdin.readline()
+for _ in range(40):
+    verdicts.append(verdict(sys.argv[2], "aa", "1", "flag"))
+"""
 
 
 def test_writers_at_once_lose_nothing(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("spawn")
-    people = [context.Process(target=_append_many, args=(str(tmp_path), f"p{n}")) for n in range(3)]
+    pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    commands = [[sys.executable, "-c", _MANY, str(tmp_path), f"p{n}"] for n in range(3)]
+    people: list[Any] = [subprocess.Popen(command, **pipes) for command in commands]
+    assert [person.stdout.readline() for person in people] == ["ready\n"] * 3
     for person in people:
-        person.start()
+        person.stdin.write("go\n")
+        person.stdin.flush()
     for person in people:
-        person.join(60)
+        person.communicate(timeout=60)
     events = Verdicts(Storage.at(tmp_path)).events()
     assert {who: sum(e.who == who for e in events) for who in ("p0", "p1", "p2")} == {"p0": 40, "p1": 40, "p2": 40}
 

@@ -94,7 +94,7 @@ def test_a_disk_that_is_full_midway_leaves_a_readable_dataset(tmp_path: Path, ma
 
 
 _KILLED = """
-import os, pickle, resource, signal, sys
+import itertools, os, pickle, resource, signal, sys
 from shards import Dataset, Storage, write_shard
 
 folder, sample_file, kind = sys.argv[1:]
@@ -117,7 +117,7 @@ def die_at_event(number):
     sys.addaudithook(hook)
 
 deaths = 0
-for limit in (range(0, 40) if kind == "event" else [*range(0, 30_000, 517), 511, 512, 513, 30_720]):
+for limit in (itertools.count() if kind == "event" else [*range(0, 30_000, 1531), 511, 512, 513, 30_720]):
     child = os.fork()
     if not child:
         (die_at_event if kind == "event" else die_at_byte)(limit)
@@ -136,6 +136,8 @@ for limit in (range(0, 40) if kind == "event" else [*range(0, 30_000, 517), 511,
         if "000001" in path:
             storage.remove(path)
     deaths += died
+    if kind == "event" and not died:  # there are no more steps to die at
+        break
 print(deaths)
 """
 
