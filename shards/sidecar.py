@@ -140,9 +140,12 @@ def _origin_columns(sample: Sample) -> dict[str, Any]:
     missing = [name for name in names if name not in sample.provenance]
     if missing:
         raise InvalidSample(f"sample {sample.key}: its provenance does not say {', '.join(missing)}")
-    duration = sample.provenance["end"] - sample.provenance["start"]
     shown = sample.times[-1]  # seconds from the first frame to the last
-    fps = (sample.num_frames - 1) / shown if shown else 1 / duration
+    try:
+        duration = sample.provenance["end"] - sample.provenance["start"]
+        fps = (sample.num_frames - 1) / shown if shown else 1 / duration
+    except (TypeError, ZeroDivisionError):
+        raise InvalidSample(f"sample {sample.key}: start and end in its provenance are no span of seconds") from None
     return {name: sample.provenance[name] for name in names} | {"duration": duration, "fps": fps}
 
 

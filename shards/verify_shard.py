@@ -175,6 +175,8 @@ def _check_sample(
             findings += _check_row(sidecar.row(sample, members, places), row)
         except InvalidSample as error:
             findings.append(("sample", str(error).removeprefix(f"sample {key}: ")))
+        except pa.ArrowException as error:
+            findings.append(("sample", f"its values do not fit the sidecar's columns: {error}"))
     return findings, sample.num_frames
 
 

@@ -388,6 +388,25 @@ def test_an_invalid_record(storage: Storage, change: Callable[[dict[str, Any]], 
     assert says in report.violations[0].what
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("start", "0.5", "no span of seconds"),
+        ("end", None, "no span of seconds"),
+        ("video", 7, "do not fit the sidecar's columns"),
+        ("caption_by", ["me"], "do not fit the sidecar's columns"),
+    ],
+)
+def test_an_origin_that_fits_no_column(storage: Storage, name: str, value: Any, says: str) -> None:
+    said = json.loads(to_members(SAMPLES[0])["json"])
+    said["provenance"][name] = value
+    members = {**to_members(SAMPLES[0]), "json": canonical_json(said)}
+    rewrite(storage, [(f"{SAMPLES[0].key}.{e}", data) for e, data in members.items()], [SAMPLES[0]])
+    report = check(storage)
+    assert told(report) == {("sample", FIRST, key(0))}
+    assert says in report.violations[0].what
+
+
 @pytest.mark.parametrize("masks", [b"no zlib", zlib.compress(b"{}", 9)])
 def test_masks_that_cannot_be_read(storage: Storage, masks: bytes) -> None:
     assert told(with_members(storage, SAMPLES[0], masks=masks)) == {("sample", FIRST, key(0))}
