@@ -18,6 +18,7 @@ _PICTURE_WORDS = tuple(
         (r"\bslow[- ]mo(?:tion)?\b(?= (?:shot|footage|video|clip))", ""),
         (r"\b(?:[48]k|uhd|full hd|\d+\s?fps|1080p|720p)\b", ""),
         (r"\bb[- ]roll\b", "footage"),
+        (r"\bshots? of\b", "footage of"),  # "drone shot of" reads as a drone that shot
     )
 )
 _HEADER = re.compile(r"^([^:.!?]{2,60})(?::|\s[-–—]|\s\|)\s+(?=\w+\s+\w)")

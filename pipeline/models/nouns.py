@@ -6,12 +6,13 @@ nouns), headlines, and words for the picture instead of what it shows. The rules
 
 import importlib.metadata
 import importlib.util
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from pipeline.models import caption_text, noun_words
+from pipeline.models.syntax import PLACES, Place, phrase_start, place_of, shown_by
 from pipeline.models.vocabulary import Vocabulary, find_wordnet
 from pipeline.stage import Settings
 
@@ -34,9 +35,6 @@ Rule: TypeAlias = Literal[
     "non_words",  # "qwrtzx", "4K"
 ]
 
-Place: TypeAlias = Literal["subject", "conjunct", "apposition", "object", "clause", "prepositional"]
-_PLACES: tuple[Place, ...] = ("subject", "conjunct", "apposition", "object", "clause", "prepositional")
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Subject:
@@ -56,9 +54,7 @@ class NounFinder(Settings):
     """
 
     spacy_model: str | None = None  # name of an installed package; None: the first of `MODELS` that is
-    wordnet: str | None = (
-        None  # folder of WordNet's files; None: NLTK's data or Debian's, or else the model's own lemmas
-    )
+    wordnet: str | None = None  # folder of WordNet's files; None: NLTK's data or Debian's, or else the model's lemmas
     off: tuple[Rule, ...] = ()  # rules that are switched off
     batch: int = 64  # captions that the model reads at once
 
@@ -129,12 +125,12 @@ class _Reader:
         if "see_through" not in self.off:
             chunks = self._see_through(doc, chunks)
         if "compounds" not in self.off:
-            chunks = [self._completed(doc, chunk) for chunk in chunks]
+            chunks = _without_overlaps([self._completed(doc, chunk) for chunk in chunks])
         sentences = {token.i: number for number, sentence in enumerate(doc.sents) for token in sentence}
         found = [
             (sentences[chunk.root], self._subject(doc, chunk)) for chunk in chunks if self._names_a_thing(doc, chunk)
         ]
-        ranked = sorted(found, key=lambda pair: (pair[0], _PLACES.index(pair[1].place)))
+        ranked = sorted(found, key=lambda pair: (pair[0], PLACES.index(pair[1].place)))
         best: dict[str, Subject] = {}
         for _, subject in ranked:
             best.setdefault(subject.noun, subject)
@@ -147,7 +143,7 @@ class _Reader:
         for token in doc:
             if token.i not in inside and self._is_stray_noun(token):
                 place: Place | None = "subject" if token.dep_ == "amod" else None
-                found.append(_Chunk(first=_first_of(doc, token.i, inside), head=token.i, root=token.i, place=place))
+                found.append(_Chunk(first=phrase_start(doc, token.i, inside), head=token.i, root=token.i, place=place))
         return sorted(found, key=lambda chunk: chunk.head)
 
     def _is_stray_noun(self, token: "Token") -> bool:
@@ -157,9 +153,10 @@ class _Reader:
         if token.tag_ == "JJ":
             ends = token.i + 1 == len(token.doc) or token.nbor().pos_ not in ("NOUN", "PROPN", "ADJ")
             return ends and token.dep_ in ("amod", "ROOT") and self.words.is_only_noun(token.lower_)
-        return token.pos_ in ("NOUN", "PROPN") and not (
-            token.dep_ == "compound" and token.head.pos_ in ("NOUN", "PROPN")
-        )
+        if any(child.dep_ in ("nsubj", "nsubjpass") for child in token.children) and self.words.verbs(token.lower_):
+            return False
+        names_next = token.dep_ == "compound" and token.head.pos_ in ("NOUN", "PROPN")
+        return token.pos_ in ("NOUN", "PROPN") and not names_next
 
     def _split_at_verb(self, doc: "Doc", chunk: _Chunk) -> list[_Chunk]:
         """A chunk that swallowed a verb, as the subject before it and the object behind it."""
@@ -167,7 +164,8 @@ class _Reader:
         one = tokens[0].lower_ in noun_words.ONE
         place: Place | None = None if doc[chunk.root].dep_ in ("pobj", "dobj", "conj") else "subject"
         for before, token in pairwise(tokens):
-            if before.pos_ in ("NOUN", "PROPN") and self._reads_as_verb(before, token, one):
+            noun = before.pos_ in ("NOUN", "PROPN") or self.words.is_only_noun(before.lower_)
+            if noun and self._reads_as_verb(before, token, one):
                 subject = replace(chunk, head=before.i, place=place)
                 rest = replace(chunk, first=token.i + 1, place="object")
                 return [subject, rest] if token.i < chunk.head else [subject]
@@ -187,7 +185,7 @@ class _Reader:
         emptied: set[int] = set()
         for chunk in chunks:
             root = doc[chunk.root]
-            outer = seen.get(_shown_by(root)) if chunk.place is None else None
+            outer = seen.get(shown_by(root)) if chunk.place is None else None
             word = None if outer is None else self._lemma(doc[outer.head])
             if outer is not None and (word in _PICTURE or (word in _PARTS and root.head.lower_ == "of")):
                 emptied.add(outer.head)
@@ -220,7 +218,9 @@ class _Reader:
     def _is_name(self, head: "Token", first: "Token") -> bool:
         if head.pos_ != "PROPN" or head.text.islower() or first.pos_ == "DET" or first.dep_ == "poss":
             return False
-        return head.ent_type_ in ("GPE", "LOC", "PERSON", "DATE") or not self.words.is_noun(self._lemma(head))
+        if head.ent_type_ in ("GPE", "LOC", "PERSON", "DATE"):
+            return True
+        return not head.is_sent_start and not self.words.is_noun(self._lemma(head))  # a sentence begins with a capital
 
     def _is_abstract(self, doc: "Doc", chunk: _Chunk, lemma: str) -> bool:
         if lemma in noun_words.DEFINITE_ONLY:
@@ -235,7 +235,7 @@ class _Reader:
             noun=self._noun(doc, chunk),
             phrase=doc[tokens[0].i : chunk.head + 1].text,
             plural=chunk.many or self._is_plural(doc, chunk),
-            place=chunk.place or _place(doc[chunk.root]),
+            place=chunk.place or place_of(doc[chunk.root]),
         )
 
     def _noun(self, doc: "Doc", chunk: _Chunk) -> str:
@@ -247,7 +247,23 @@ class _Reader:
         for count in (3, 2, 1):
             if len(before) >= count and (known := " ".join([*before[-count:], lemma])) in noun_words.COMPOUNDS:
                 return known
-        return " ".join([*_naming(doc, chunk), lemma])
+        return " ".join([*self._naming(doc, chunk), lemma])
+
+    def _naming(self, doc: "Doc", chunk: _Chunk) -> list[str]:
+        """The run of nouns right before the head, without those that only say its colour, stuff, age, time or doing."""
+        run: list[str] = []
+        for token in reversed(doc[chunk.first : chunk.head]):
+            if token.pos_ not in ("NOUN", "PROPN") or not token.lower_.isalpha() or token.dep_ == "poss":
+                break
+            run.append(token.lower_)
+        return [word for word in reversed(run) if not (word in noun_words.MODIFIERS or self._is_doing(word))]
+
+    def _is_doing(self, word: str) -> bool:
+        return (
+            word.endswith("ing")
+            and word not in noun_words.NOT_DOING
+            and bool(self.words.verbs(word) & noun_words.DOING)
+        )
 
     def _lemma(self, head: "Token") -> str:
         word = head.lower_
@@ -256,7 +272,8 @@ class _Reader:
         if word in noun_words.PEOPLE:
             return noun_words.PEOPLE[word]
         tagged_one = head.tag_ in ("NN", "NNP") and self.words.is_noun(word)
-        return self.words.lemma(head, plural=not tagged_one)
+        lemma = self.words.lemma(head, plural=not tagged_one)
+        return lemma if head.pos_ != "PROPN" or self.words.is_noun(lemma) else word  # "Mercedes"
 
     def _is_plural(self, doc: "Doc", chunk: _Chunk) -> bool:
         head, before = doc[chunk.head], doc[chunk.first : chunk.head]
@@ -267,62 +284,13 @@ class _Reader:
             for token in before
         ):
             return True
-        return head.tag_ in ("NNS", "NNPS") or self._lemma(head) != head.lower_
+        return head.tag_ == "NNS" or self._lemma(head) != head.lower_
+
+
+def _without_overlaps(chunks: list[_Chunk]) -> list[_Chunk]:
+    ends = [-1, *(chunk.head for chunk in chunks)]
+    return [chunk for chunk, end in zip(chunks, ends, strict=False) if chunk.head > end]
 
 
 _PARTS = noun_words.GROUPS | noun_words.PORTIONS
 _PICTURE = noun_words.ABSTRACT | noun_words.DEFINITE_ONLY
-
-
-def _shown_by(root: "Token") -> int:
-    """The noun that `root` may be the content of: before an "of", or the subject in "the video shows", "opens with"."""
-    if root.dep_ == "pobj" and root.head.lower_ == "of":
-        return root.head.head.i
-    verb = root.head if root.dep_ == "dobj" else root.head.head if root.dep_ == "pobj" else None
-    return -1 if verb is None else next((child.i for child in verb.children if child.dep_ == "nsubj"), -1)
-
-
-def _first_of(doc: "Doc", head: int, taken: Container[int]) -> int:
-    """Where the phrase begins that ends in `head`: its run of determiners, adjectives, numerals and nouns."""
-    first = head
-    while first and first - 1 not in taken and doc[first - 1].pos_ in ("DET", "ADJ", "NUM", "NOUN", "PROPN"):
-        first -= 1
-    return first
-
-
-def _naming(doc: "Doc", chunk: _Chunk) -> list[str]:
-    """The run of nouns right before the head, without those that only say its colour, stuff, age or time."""
-    run: list[str] = []
-    for token in reversed(doc[chunk.first : chunk.head]):
-        if token.pos_ not in ("NOUN", "PROPN") or not token.lower_.isalpha() or token.dep_ == "poss":
-            break
-        run.append(token.lower_)
-    return [word for word in reversed(run) if word not in noun_words.MODIFIERS]
-
-
-def _place(root: "Token") -> Place:
-    match root.dep_:
-        case "ROOT":
-            return "subject"
-        case "nsubj" | "nsubjpass" | "csubj" | "compound":
-            return "clause" if _is_subordinate(root.head) else "subject"
-        case "attr" if any(child.dep_ == "expl" for child in root.head.children):
-            return "subject"
-        case "conj":
-            return "conjunct" if _place(root.head) in ("subject", "conjunct") else _place(root.head)
-        case "appos" | "dep" | "nmod" | "npadvmod" | "punct" | "intj":
-            return "apposition"
-        case "dobj" | "attr" | "oprd" | "dative" | "ccomp":
-            return "clause" if _is_subordinate(root.head) else "object"
-    return "prepositional"
-
-
-def _is_subordinate(verb: "Token") -> bool:
-    return _opens_clause(verb) or any(_opens_clause(above) for above in verb.ancestors)
-
-
-def _opens_clause(verb: "Token") -> bool:
-    """Whether it is below another verb; one that is finite without a "while" only seems so."""
-    if verb.dep_ == "advcl" and verb.tag_ not in ("VBG", "VBN"):
-        return any(child.dep_ == "mark" or child.tag_ == "WRB" for child in verb.children)
-    return verb.dep_ in ("advcl", "relcl", "acl", "pcomp")
