@@ -65,6 +65,17 @@ def _row(golden: Dataset) -> str:
     return "\n".join(f"{name:14s} {value}" for name, value in row.items())
 
 
+def _verdict(golden: Dataset) -> str:
+    (line,) = [line for line in _lines_of_verdicts(golden) if '"event2"' in line]
+    return "\n".join(textwrap.wrap(line, 110))
+
+
+def _lines_of_verdicts(golden: Dataset) -> list[str]:
+    return [
+        line for path in golden.storage.list("verdicts") for line in golden.storage.read(path).decode().splitlines()
+    ]
+
+
 def _place(golden: Dataset, member: str) -> tuple[int, int]:
     row = golden.index.slice(golden.row_of(KEY), 1).to_pylist()[0]
     return row[f"{member}_offset"], row[f"{member}_size"]
@@ -90,6 +101,7 @@ DUMPS = {
     "inflated": _inflated,
     "runs": _runs,
     "row": _row,
+    "verdict": _verdict,
 }
 
 
@@ -124,7 +136,7 @@ class _RangeServer(BaseHTTPRequestHandler):
 @pytest.fixture
 def served() -> Iterator[str]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), _RangeServer)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_address[1]}/dataset"
     server.shutdown()
     server.server_close()
