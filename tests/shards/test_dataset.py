@@ -133,20 +133,25 @@ def test_a_tar_that_went_is_told(place: str, make_sample: MakeSample) -> None:
         dataset.raw(0)
 
 
-def test_reading_a_sample_opens_no_file_twice(tmp_path: Path, make_sample: MakeSample) -> None:
-    _write(tmp_path, [make_sample(n) for n in range(150)], per_shard=1)
-    dataset = Dataset.open(tmp_path)
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory, make_sample: MakeSample) -> tuple[Path, list[Sample]]:
+    """More shards than files are kept open, a sample in each."""
+    folder = tmp_path_factory.mktemp("many")
+    return folder, _write(folder, [make_sample(n) for n in range(140)], per_shard=1)
+
+
+def test_reading_a_sample_opens_no_file_twice(many: tuple[Path, list[Sample]]) -> None:
+    dataset = Dataset.open(many[0])
     before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
-    for row in (*range(150), *range(150)):
+    for row in (*range(140), *range(140)):
         dataset.raw(row)
     assert len(os.listdir("/proc/self/fd")) - before == 128  # noqa: PTH208
     del dataset
     assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
 
 
-def test_threads_may_read_at_once(tmp_path: Path, make_sample: MakeSample) -> None:
-    samples = _write(tmp_path, [make_sample(n) for n in range(140)], per_shard=1)
-    dataset = Dataset.open(tmp_path)
+def test_threads_may_read_at_once(many: tuple[Path, list[Sample]]) -> None:
+    dataset, samples = Dataset.open(many[0]), many[1]
     rows = [n * 37 % 140 for n in range(1400)]
     with ThreadPoolExecutor(8) as threads:
         assert all(threads.map(lambda row: dataset.raw(row)["mp4"] == samples[row].video, rows))
@@ -176,14 +181,14 @@ def test_a_dataset_is_read_after_a_fork(request: pytest.FixtureRequest, make_sam
     dataset = Dataset.open(url)
     assert dataset[0] == samples[0]
     children = [
-        multiprocessing.get_context("fork").Process(target=_is, args=(dataset, row, samples[row])) for row in range(3)
+        multiprocessing.get_context("fork").Process(target=_is, args=(dataset, row, samples[row])) for row in range(2)
     ]
     for child in children:
         child.start()
     assert dataset[1] == samples[1]
     for child in children:
         child.join(60)
-    assert [child.exitcode for child in children] == [0, 0, 0]
+    assert [child.exitcode for child in children] == [0, 0]
 
 
 def test_only_what_is_asked_for_is_fetched(s3: str, wire: Any, make_sample: MakeSample) -> None:

@@ -290,7 +290,7 @@ def test_a_web_server_without_ranges_is_read_too(tmp_path: Path) -> None:
     local.write("shards/a.tar", bytes(range(100)))
     local.write("shards/b.tar", b"b")
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Plain, directory=str(tmp_path))) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         storage = Storage.at(f"http://127.0.0.1:{server.server_address[1]}")
         assert storage.list("shards", ".tar") == ["shards/a.tar", "shards/b.tar"]
         assert storage.read_range("shards/a.tar", 10, 20) == bytes(range(10, 20))
