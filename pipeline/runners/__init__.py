@@ -48,7 +48,7 @@ class Pool(Protocol):
         """Hand a job over; never blocks."""
 
     def collect(self) -> list[Answer]:
-        """Wait for at least one answer; empty when no job is under way."""
+        """Wait until there are answers, or room for more jobs; a job of several records may be answered in parts."""
 
 
 Runner: TypeAlias = Callable[[Sequence[AnyStage]], AbstractContextManager[Pool]]

@@ -1,10 +1,14 @@
 """The Ray runner: pools of actors, one for every stage that takes a GPU and one that all other stages share.
 
-Only records travel: paths, times, text, boxes and run lengths. A job whose actor dies is tried again record by record
-on a fresh actor, and a record that takes down `STRIKES` actors on its own has crashed; its neighbours lose nothing.
+Only records travel: paths, times, text, boxes and run lengths. When an actor dies, the records it had in hand are
+tried again one by one on a fresh actor that does nothing else meanwhile; only a record that takes down that one too
+has crashed, so its neighbours lose nothing.
 """
 
-from collections import Counter
+import math
+import signal
+import threading
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,21 +18,27 @@ from pipeline.runners import Answer, Crashed, Job, Pool, Runner
 from pipeline.runners.attempt import Functions
 from pipeline.stage import AnyStage
 
-STRIKES = 2
 AHEAD = 2  # jobs an actor holds: the one it works on, and the next, so that it never waits for the driver
 
 
 def ray_runner(address: str | None, workers: int, gpu_workers: int = 1) -> Runner:
-    """A `Runner` on the Ray cluster at `address` ("auto": the one that is running; None: one started here)."""
+    """A `Runner` on the Ray cluster at `address` ("auto": the one that is running; None: one started here).
+
+    Work begins with the first worker that the cluster has room for. ValueError for fewer than one worker.
+    """
+    if min(workers, gpu_workers) < 1:
+        raise ValueError(f"{min(workers, gpu_workers)} workers can do no work; give at least 1")
 
     @contextmanager
     def runner(stages: Sequence[AnyStage]) -> Iterator[Pool]:
         import ray
 
+        places, of_stage = _places(stages, workers, gpu_workers)
         began_here = not ray.is_initialized()
         if began_here:
-            ray.init(address=address, **(_own_cluster(workers) if address is None else {}), log_to_driver=False)
-        pool = _ActorPool(ray, stages, workers, gpu_workers)
+            with _signals_kept():
+                ray.init(**(_own_cluster(places) if address is None else {"address": address}), log_to_driver=False)
+        pool = _ActorPool(ray, stages, places, of_stage)
         try:
             yield pool
         finally:
@@ -39,123 +49,152 @@ def ray_runner(address: str | None, workers: int, gpu_workers: int = 1) -> Runne
     return runner
 
 
-def _own_cluster(workers: int) -> dict[str, Any]:
-    # Records are small: the object store needs little, and asks for a third of the memory when not told.
-    return {"num_cpus": workers, "include_dashboard": False, "object_store_memory": 100 << 20}
+@contextmanager
+def _signals_kept() -> Iterator[None]:
+    """Ray sets its own SIGTERM handler, which would end the build where ours finishes what is under way."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
 
 
 class _Worker:
     """Runs in the actor's process."""
 
-    def __init__(self, stages: Sequence[AnyStage], name: str) -> None:
+    def __init__(self, stages: Sequence[AnyStage]) -> None:
         self._functions = Functions(stages)
-        self._name = name
 
-    def answer(self, stage: int, records: tuple[Any, ...]) -> tuple[tuple[Any, ...], float, str]:
-        return *self._functions.answer(stage, records), self._name
+    def ready(self) -> None:
+        """Answers once the actor is up."""
+
+    def answer(self, stage: int, records: tuple[Any, ...]) -> tuple[tuple[Any, ...], float]:
+        return self._functions.answer(stage, records)
 
 
-@dataclass
-class _Crew:
-    """The actors of one pool and what each has in hand."""
+@dataclass(eq=False)
+class _Place:
+    """Where one actor after another works, and what the present one has in hand."""
 
+    name: str
     cpus: float
     gpus: float
-    size: int
-    actors: list[Any] = field(default_factory=list)
-    load: Counter[int] = field(default_factory=Counter)  # actor's place -> jobs in hand
+    actor: Any = None
+    starting: bool = True  # the cluster has not yet found room for the actor
+    in_hand: dict[Any, Job] = field(default_factory=dict)  # by the answer's reference
+    suspects: deque[Job] = field(default_factory=deque)  # one of them took an actor down: they wait to be tried alone
+    trying: bool = False  # the job in hand is a suspect
 
-    def free(self) -> int:
-        return AHEAD * self.size - self.load.total()
+    @property
+    def room(self) -> int:
+        return 0 if self.starting or self.trying else AHEAD - len(self.in_hand)
 
-    def least_busy(self) -> int:
-        return min(range(self.size), key=lambda place: self.load[place])
+
+def _places(stages: Sequence[AnyStage], workers: int, gpu_workers: int) -> tuple[list[_Place], dict[int, list[_Place]]]:
+    """All places, and those that serve each stage."""
+    shared = [_Place(f"shared.{n}", cpus=1.0, gpus=0.0) for n in range(workers)]
+    of_stage = {
+        number: [_Place(f"{stage.name}.{n}", stage.needs.cpus, stage.needs.gpus) for n in range(gpu_workers)]
+        if stage.needs.gpus
+        else shared
+        for number, stage in enumerate(stages)
+    }
+    return list(dict.fromkeys(place for places in of_stage.values() for place in places)), of_stage
+
+
+def _own_cluster(places: Sequence[_Place]) -> dict[str, Any]:
+    # Records are small: the object store needs little, and asks for a third of the memory when not told.
+    cpus = math.ceil(sum(place.cpus for place in places))
+    return {"address": "local", "num_cpus": cpus, "include_dashboard": False, "object_store_memory": 100 << 20}
 
 
 class _ActorPool:
-    def __init__(self, ray: Any, stages: Sequence[AnyStage], workers: int, gpu_workers: int) -> None:
+    """Starts every actor at once, none after another."""
+
+    def __init__(
+        self, ray: Any, stages: Sequence[AnyStage], places: list[_Place], of_stage: dict[int, list[_Place]]
+    ) -> None:
         self._ray = ray
         self._stages = list(stages)
-        self._crews: list[_Crew] = []
-        self._crew_of: dict[int, _Crew] = {}
-        self._running: dict[Any, tuple[Job, _Crew, int]] = {}  # object reference -> job, crew, actor's place
-        self._again: list[Job] = []
-        self._strikes: Counter[tuple[int, str]] = Counter()
-        self._man(workers, gpu_workers)
+        self._places = places
+        self._of_stage = of_stage
+        self._waits: dict[Any, _Place] = {}  # reference of an answer, or of an actor's being up -> where
+        for place in places:
+            self._start(place)
 
     def free(self, stage: int) -> int:
-        return self._crew_of[stage].free()
+        return sum(place.room for place in self._of_stage[stage])
 
     def submit(self, job: Job) -> None:
-        crew = self._crew_of[job.stage]
-        place = crew.least_busy()
-        crew.load[place] += 1
-        reference = crew.actors[place].answer.remote(job.stage, job.records)
-        self._running[reference] = (job, crew, place)
+        self._hand(max(self._of_stage[job.stage], key=lambda place: place.room), job)
 
     def collect(self) -> list[Answer]:
-        answers: list[Answer] = []
-        while self._running and not answers:
-            ready, _ = self._ray.wait(list(self._running), num_returns=1)
-            more, _ = self._ray.wait(list(self._running), num_returns=len(self._running), timeout=0)
-            for reference in dict.fromkeys([*ready, *more]):
-                if reference in self._running:  # not, where its actor's death has sent it round again
-                    answers += self._take(reference)
-            while self._again:
-                self.submit(self._again.pop())
-        return answers
+        ready: list[Any] = []
+        if self._waits:
+            self._ray.wait(list(self._waits), num_returns=1)
+            ready, _ = self._ray.wait(list(self._waits), num_returns=len(self._waits), timeout=0)
+        # A reference goes from `_waits` when its actor's death has sent its job round again.
+        return [answer for reference in ready if reference in self._waits for answer in self._take(reference)]
 
     def stop(self) -> None:
-        for crew in self._crews:
-            for actor in crew.actors:
-                self._ray.kill(actor)
+        for place in self._places:
+            self._ray.kill(place.actor)
 
-    def _man(self, workers: int, gpu_workers: int) -> None:
-        """Start every actor at once, none after another."""
-        shared = _Crew(cpus=1.0, gpus=0.0, size=workers)
-        for number, stage in enumerate(self._stages):
-            if not stage.needs.gpus:
-                self._crew_of[number] = shared
-            else:
-                self._crew_of[number] = _Crew(cpus=stage.needs.cpus, gpus=stage.needs.gpus, size=gpu_workers)
-        self._crews = list({id(crew): crew for crew in self._crew_of.values()}.values())
-        for number, crew in enumerate(self._crews):
-            crew.actors = [self._actor(crew, f"{number}.{place}") for place in range(crew.size)]
+    def _start(self, place: _Place) -> None:
+        options = {"num_cpus": place.cpus, "num_gpus": place.gpus, "max_restarts": 0}
+        place.actor = self._ray.remote(_Worker).options(**options).remote(self._stages)
+        place.starting = True
+        self._waits[place.actor.ready.remote()] = place
 
-    def _actor(self, crew: _Crew, name: str) -> Any:
-        options = {"num_cpus": crew.cpus, "num_gpus": crew.gpus, "max_restarts": 0}
-        return self._ray.remote(_Worker).options(**options).remote(self._stages, name)
+    def _hand(self, place: _Place, job: Job) -> None:
+        reference = place.actor.answer.remote(job.stage, job.records)
+        self._waits[reference] = place
+        place.in_hand[reference] = job
 
     def _take(self, reference: Any) -> list[Answer]:
-        from ray.exceptions import RayActorError
+        from ray.exceptions import OutOfMemoryError, RayActorError, RayTaskError
 
-        job, crew, place = self._running.pop(reference)
-        crew.load[place] -= 1
+        place = self._waits.pop(reference)
         try:
-            outcomes, seconds, worker = self._ray.get(reference)
-        except RayActorError as death:
-            return self._bury(job, crew, place, str(death))
-        return [Answer(job=job, outcomes=outcomes, seconds=seconds, worker=worker)]
+            answer = self._ray.get(reference)
+        except (RayActorError, OutOfMemoryError) as death:
+            if isinstance(death, RayActorError) and death.actor_init_failed:
+                raise RuntimeError(f"no worker could start on the cluster:\n{death}") from None
+            return self._bury(place, reference, str(death))
+        except RayTaskError as error:
+            if isinstance(error.cause, ValueError | OSError):
+                raise error.cause from None  # as it would come from a stage in this process
+            raise
+        answers: list[Answer] = []
+        if place.starting:
+            place.starting = False
+        else:
+            outcomes, seconds = answer
+            job = place.in_hand.pop(reference)
+            answers = [Answer(job=job, outcomes=outcomes, seconds=seconds, worker=place.name)]
+        self._try_next(place)
+        return answers
 
-    def _bury(self, job: Job, crew: _Crew, place: int, cause: str) -> list[Answer]:
-        """The actor died under this job: replace it once, and find out whether the job was to blame."""
-        self._replace(crew, place)
-        if len(job.records) > 1:
-            self._again += [Job(stage=job.stage, records=(record,)) for record in job.records]
-            return []
-        strike = (job.stage, job.records[0].key)
-        self._strikes[strike] += 1
-        if self._strikes[strike] < STRIKES:
-            self._again.append(job)
-            return []
-        crash = Crashed(error="WorkerDied", message=f"took down {STRIKES} workers", traceback=cause)
-        return [Answer(job=job, outcomes=(crash,), seconds=0.0, worker="")]
+    def _bury(self, place: _Place, reference: Any, cause: str) -> list[Answer]:
+        """A place's actor died: start another, and find out which record was to blame, if any."""
+        self._ray.kill(place.actor)  # one that is only out of reach must not work on
+        answers: list[Answer] = []
+        if place.trying and reference in place.in_hand:
+            crash = Crashed(error="WorkerDied", message="took down two workers, the second alone", traceback=cause)
+            answers = [Answer(job=place.in_hand[reference], outcomes=(crash,), seconds=0.0, worker=place.name)]
+        else:
+            held = place.in_hand.values()
+            place.suspects += [Job(stage=job.stage, records=(record,)) for job in held for record in job.records]
+        for other in place.in_hand:
+            self._waits.pop(other, None)
+        place.in_hand.clear()
+        self._start(place)
+        return answers
 
-    def _replace(self, crew: _Crew, place: int) -> None:
-        """A new actor in the dead one's place. Jobs the dead one still held die with it and come back through here."""
-        others = [r for r, (_, c, p) in self._running.items() if c is crew and p == place]
-        crew.actors[place] = self._actor(crew, f"{self._crews.index(crew)}.{place}")
-        for reference in others:
-            job, _, _ = self._running.pop(reference)
-            crew.load[place] -= 1
-            self._again.append(job)
+    def _try_next(self, place: _Place) -> None:
+        """Hand over the next suspect, alone; after the last the place works as before."""
+        if not place.in_hand:
+            place.trying = bool(place.suspects)
+            if place.suspects:
+                self._hand(place, place.suspects.popleft())

@@ -51,6 +51,8 @@ def _check_lineage(records: Sequence[Any], answers: Sequence[Any]) -> None:
         if isinstance(answer, Rejected):
             continue
         clips = answer if isinstance(answer, list) else [answer]
+        if not 0 < len(clips) == len({clip.key for clip in clips}):
+            raise RuntimeError(f"the stage answered {record.key} with {len(clips)} clips, none or not each once")
         for clip in clips:
             parent = clip.video.key if isinstance(clip, Clip) and isinstance(answer, list) else clip.key
             if parent != record.key:

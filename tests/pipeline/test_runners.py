@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import pytest
 
-from pipeline.records import Rejected, Video
+from pipeline.records import Clip, Rejected, Video
 from pipeline.runners import Answer, Crashed, Job, Pool
 from pipeline.runners.actors import ray_runner
 from pipeline.runners.attempt import attempt
@@ -30,6 +30,8 @@ class Picky(Stage[Video, Video]):
             raise LookupError(f"cannot stand {video.id}")
         if "kill" in video.id:
             os.kill(os.getpid(), signal.SIGKILL)
+        if "full" in video.id:
+            raise StorageError("cannot write there: the disk is full")
         return Rejected(stage=self.name, why="refused", value=1.0) if "reject" in video.id else video
 
 
@@ -45,11 +47,13 @@ def pool(request: pytest.FixtureRequest, ray_cluster: None) -> Iterator[Pool]:  
 
 
 def all_answers(pool: Pool, jobs: Sequence[Job]) -> list[Answer]:
-    for job in jobs:
-        pool.submit(job)
-    answers: list[Answer] = []
-    while more := pool.collect():
-        answers += more
+    """Every answer, jobs being handed over as there is room."""
+    waiting, answers = list(jobs), list[Answer]()
+    wanted = sum(len(job.records) for job in jobs)
+    while sum(len(answer.outcomes) for answer in answers) < wanted:
+        while waiting and pool.free(waiting[0].stage) > 0:
+            pool.submit(waiting.pop(0))
+        answers += pool.collect()
     return answers
 
 
@@ -119,3 +123,40 @@ def test_a_full_disk_stops_the_work_and_blames_no_clip() -> None:
 
     with pytest.raises(StorageError, match="disk is full"):
         attempt(stage, videos("a", "b"))
+
+
+def test_a_full_disk_is_told_in_the_storages_own_words_on_any_runner(pool: Pool) -> None:
+    with pytest.raises(StorageError) as caught:
+        all_answers(pool, [Job(stage=0, records=videos("a", "full-b"))])
+    assert type(caught.value) is StorageError
+    assert str(caught.value) == "cannot write there: the disk is full"
+
+
+def test_the_innocent_in_hand_when_a_worker_dies_are_never_blamed(ray_cluster: None) -> None:  # noqa: ARG001
+    """One worker, killers on every side: each record is tried alone before it is blamed."""
+    names = ["1kill", "2", "3kill", "4", "5", "6kill", "7"]
+    with ray_runner("auto", workers=1)([Picky()]) as pool:
+        outcomes = {
+            answer.job.records[0].id: answer.outcomes[0]
+            for answer in all_answers(pool, [Job(stage=0, records=videos(name)) for name in names])
+        }
+    assert {name for name, outcome in outcomes.items() if isinstance(outcome, Crashed)} == {"1kill", "3kill", "6kill"}
+
+
+def test_work_begins_with_the_workers_that_the_cluster_has_room_for(ray_cluster: None) -> None:  # noqa: ARG001
+    with ray_runner("auto", workers=9)([Picky()]) as pool:
+        assert len(all_answers(pool, [Job(stage=0, records=videos(f"{n}")) for n in range(30)])) == 30
+
+
+def test_a_runner_needs_a_worker() -> None:
+    with pytest.raises(ValueError, match="0 workers can do no work"):
+        ray_runner("auto", workers=0)
+
+
+@pytest.mark.parametrize("clips", [0, 2])
+def test_a_video_that_is_lost_or_doubled_in_the_fan_out_crashes(clips: int) -> None:
+    (video,) = videos("a")
+    clip = Clip(key="k", video=video, start=0, end=1, first_frame=0, num_frames=1, source_sha256="")
+    (outcome,) = attempt(lambda batch: [[clip] * clips], [video])
+    assert isinstance(outcome, Crashed)
+    assert "not each once" in outcome.message
