@@ -12,7 +12,11 @@ DESCRIPTION = "Videos in; captions, subjects, masks and boxes of every frame out
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one verb. 0: done; 1: a check that was asked for found something; 2: wrong use or a place that fails."""
+    """Run one verb.
+
+    0: done; 1: a check that was asked for found something; 2: wrong use or a place that fails; 130: stopped when asked
+    to, before the end.
+    """
     args = _parser().parse_args(argv)
     try:
         return int(args.run(args))

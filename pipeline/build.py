@@ -1,13 +1,16 @@
 """The build: takes every planned clip through the stages, writes each answer into the ledger, closes shard after shard.
 
 One loop drives any runner. It admits videos while few clips are open, hands batches to the stages (the last first, so
-that work drains), and settles each answer. A shard is closed once all its clips are decided; shards are decided in
+that work drains), and settles each answer. A shard is packed once all its clips are decided; shards are decided in
 order, because a duplicate is judged against what earlier shards keep. Killed at any instant, a build that is started
 again finds every durable answer in the ledger and goes on; a shard's bytes depend on its clips alone.
+
+What is durable comes in this order: a part, its row; every row of a shard, its tar, its sidecar, the books closed on
+it. So a shard that has a sidecar is decided for ever, and what is left to do for it follows from sidecar and ledger.
 """
 
 import json
-import time
+import re
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,9 +26,9 @@ from pipeline.records import Encoded, Measured, Rejected, Video, to_json
 from pipeline.runners import Answer, Crashed, Job, Outcome, Pool
 from pipeline.sources import Entry, SourceFault
 from pipeline.stages.duplicate import DuplicateIndex
-from pipeline.stages.encoder import part_path
+from pipeline.stages.encoder import PARTS, part_path
 from pipeline.stages.packer import Load, Packed
-from shards import ledger
+from shards import ledger, sidecar
 from shards.ledger import Row
 from shards.storage import Storage
 
@@ -40,6 +43,7 @@ class Watch:
     """Who looks on: what is told to them, and how they ask for a stop."""
 
     planned: Callable[[int], None] = lambda videos: None  # videos in the whole plan that are still to be decided
+    admitted: Callable[[], None] = lambda: None  # one of those videos was taken in hand
     answered: Callable[[Row], None] = lambda row: None  # a row was added to the ledger
     stopping: Callable[[], bool] = lambda: False  # True: finish what is under way, start nothing more
 
@@ -66,6 +70,7 @@ class Shard:
     open: int = 0  # videos and clips under way
     kept: list[Measured] = field(default_factory=list)
     packing: bool = False
+    is_written: bool = False  # its sidecar stands: no answer may change any more
 
     @property
     def decided(self) -> bool:
@@ -82,41 +87,46 @@ class Build:
         recipe: Recipe,
         line: Line,
         pool: Pool,
+        journal: Journal,
         *,
-        donors: Sequence[Storage] = (),
         models_run: bool = True,
-        watch: Watch,
-        clock: Callable[[], float] = time.time,
+        watch: Watch = NOBODY,
     ) -> None:
-        self._storage, self._name, self._recipe, self._line, self._pool = storage, name, recipe, line, pool
+        self._storage, self._name, self._recipe, self._line = storage, name, recipe, line
+        self._pool, self._journal = pool, journal
+        self._models_run, self._watch = models_run, watch
         self._seen = DuplicateIndex()
-        self._journal = Journal(storage, donors, clock=clock)
-        self._models_run, self._watch, self._clock = models_run, watch, clock
         self._packer = len(line)  # the runner's stages are the line's, and the packer behind them
         self._encoder = line.position("encoder")
         self._queues: list[deque[Work]] = [deque() for _ in range(len(line) + 1)]
-        self._under_way: dict[int, list[Work]] = {}  # id of a job -> what its records belong to
+        self._under_way: dict[tuple[int, str], Work] = {}  # (stage, key of a record that a worker has) -> its work
         self._shards: dict[int, Shard] = {}  # in work, in order
         self._planned: Iterator[tuple[int, list[Entry]]] = iter(())
 
     def run(self) -> bool:
         """Work until the plan is done (True) or `stopping` says stop (False: what is under way is finished first)."""
-        self._planned = plan.shards(self._storage, without=ledger.closed(self._storage))
+        ledger.sweep(self._storage)
+        self._close_written()
         self._remember_kept()
+        closed = ledger.closed(self._storage)
+        self._planned = plan.shards(self._storage, lambda shard: shard not in closed)
         try:
             while True:
                 if not self._watch.stopping():
                     self._admit()
                     self._dispatch()
-                answers = self._pool.collect()
-                for answer in answers:
+                for answer in self._pool.collect():
                     self._settle(answer)
                 self._close_shards()
                 self._journal.flush(due=True)
-                if not answers and (self._watch.stopping() or self._idle()):
-                    return self._idle()
+                if not self._under_way and (self._watch.stopping() or self._idle()):
+                    break
         finally:
             self._journal.flush()
+        if self._idle():
+            for path in self._storage.list(PARTS):  # what a dead run's worker wrote after its shard was closed
+                self._storage.remove(path)
+        return self._idle()
 
     def _idle(self) -> bool:
         return not self._shards and not any(self._queues)
@@ -133,12 +143,17 @@ class Build:
                 number, entries = next(self._planned, (None, []))
                 if number is None:
                     return
-                self._journal.open(number)
-                self._shards[number] = Shard(number, deque(entries))
+                self._open(number, entries)
                 continue
             self._admit_entry(waiting, waiting.to_admit.popleft())
 
+    def _open(self, number: int, entries: Sequence[Entry]) -> Shard:
+        self._journal.open(number)
+        self._shards[number] = Shard(number, deque(entries))
+        return self._shards[number]
+
     def _admit_entry(self, shard: Shard, entry: Entry) -> None:
+        self._watch.admitted()
         if isinstance(entry, SourceFault):
             rejected = Rejected(stage="source", why=entry.why, value=entry.value)
             self._write_once(self._row(shard.number, entry.id, entry.id, "source", entry.id, rejected))
@@ -150,10 +165,10 @@ class Build:
         """Move on by what the ledger knows, then queue for the first stage that it does not."""
         while work.stage < len(self._line):
             row = self._journal.known(work.shard, work.record.key, self._line.stage_key(work.stage, work.record))
-            if row is None or row.outcome == "failed":
+            if row is None or (row.outcome == "failed" and not self._shards[work.shard].is_written):
                 self._queue(work)
                 return
-            if row.outcome == "rejected":
+            if row.outcome != "done":
                 self._leave(work)
                 return
             grown = self._line.grow(work.stage, work.record, row.added)
@@ -193,7 +208,7 @@ class Build:
 
     def _keep(self, work: Work) -> None:
         shard = self._shards[work.shard]
-        if self._lacks_file(work) and not self._is_written(shard.number):
+        if not shard.is_written and self._lacks_file(work):
             self._queues[self._encoder].append(work)
             return
         shard.kept.append(work.record)
@@ -208,23 +223,24 @@ class Build:
             while queue and self._pool.free(stage) > 0:
                 batch = [queue.popleft() for _ in range(min(len(queue), self._batch(stage)))]
                 job = Job(stage=stage, records=tuple(work.record for work in batch))
-                self._under_way[id(job)] = batch
+                self._under_way |= {(stage, work.record.key): work for work in batch}
                 self._pool.submit(job)
 
     def _batch(self, stage: int) -> int:
         return 1 if stage == self._packer else self._line.stages[stage].needs.batch
 
     def _settle(self, answer: Answer) -> None:
-        batch = self._under_way.pop(id(answer.job))
-        seconds = answer.seconds / len(batch)
-        for work, outcome in zip(batch, answer.outcomes, strict=True):
-            if answer.job.stage == self._packer:
+        stage, records = answer.job.stage, answer.job.records
+        seconds = answer.seconds / len(records)
+        for record, outcome in zip(records, answer.outcomes, strict=True):
+            work = self._under_way.pop((stage, record.key))
+            if stage == self._packer:
                 self._settle_packed(self._shards[work.shard], outcome)
-            elif answer.job.stage != work.stage and isinstance(outcome, Encoded):  # its file is back
+            elif stage != work.stage and isinstance(outcome, Encoded):  # its file is back
                 work.has_file = True
                 self._advance(work)
             else:
-                self._settle_work(work, answer.job.stage, outcome, seconds, answer.worker)
+                self._settle_work(work, stage, outcome, seconds, answer.worker)
 
     def _settle_work(self, work: Work, stage: int, outcome: Outcome, seconds: float, worker: str) -> None:
         self._write(self._answered(work, stage, outcome, seconds, worker))
@@ -237,19 +253,21 @@ class Build:
     # --- closing
 
     def _close_shards(self) -> None:
-        """Decide shards in order; pack those that keep something; forget those that are written."""
+        """Decide shards in order, and have each packed."""
         for shard in list(self._shards.values()):
             if not shard.packing:
                 if not shard.decided:
                     return
-                self._decide(shard)
+                shard.packing = True
+                in_order = sorted(shard.kept, key=lambda clip: clip.key)
+                shard.kept = [clip for clip in in_order if self._is_new(shard, clip)]
+                self._pack(shard)
 
-    def _decide(self, shard: Shard) -> None:
-        shard.packing = True
-        shard.kept = [clip for clip in sorted(shard.kept, key=lambda clip: clip.key) if self._is_new(shard, clip)]
-        if not shard.kept or self._is_written(shard.number):
+    def _pack(self, shard: Shard) -> None:
+        if not shard.kept:
             self._finish(shard)
             return
+        self._journal.flush()  # once the shard stands, the ledger must know why the other clips are not in it
         load = Load(
             key=f"shard-{shard.number:06d}",
             dataset=self._storage.url,
@@ -276,9 +294,7 @@ class Build:
         rejected = Rejected(
             stage="duplicate", why=broken.rule, value=f"{nearest[0]} bits from {nearest[1]}", scores=scores
         )
-        self._write_once(
-            self._row(shard.number, clip.video.id, clip.key, "duplicate", self._packed_key(clip), rejected)
-        )
+        self._write_once(self._packed_row(clip, shard, "duplicate", rejected))
         return False
 
     def _remember_kept(self) -> None:
@@ -290,27 +306,56 @@ class Build:
     def _settle_packed(self, shard: Shard, outcome: Packed | Crashed) -> None:
         if isinstance(outcome, Crashed):
             raise RuntimeError(f"shard {shard.number} could not be written:\n{outcome.traceback}")
-        self._finish(shard)
+        if not outcome.failed:
+            self._finish(shard)
+            return
+        for clip in shard.kept:
+            if clip.key in outcome.failed:
+                self._write(self._packed_row(clip, shard, "packer", outcome.failed[clip.key]))
+        shard.kept = [clip for clip in shard.kept if clip.key not in outcome.failed]
+        self._pack(shard)
 
     def _finish(self, shard: Shard) -> None:
-        """The shard stands: say so of each of its clips, close the ledger's books on it, drop its parts."""
+        """The shard stands: say so of each of its clips, drop its parts, close the ledger's books on it."""
         for clip in shard.kept:
-            added = json.dumps({"phash": clip.phash})
-            row = self._row(shard.number, clip.video.id, clip.key, "packer", self._packed_key(clip), None)
-            self._write_once(replace(row, outcome="kept", scores=clip.scores, added=added))
-        encoded = {row.clip for row in self._journal.rows(shard.number) if row.stage == "encoder"}
+            row = self._packed_row(clip, shard, "packer", None)
+            self._write_once(replace(row, outcome="kept", scores=clip.scores, added=json.dumps({"phash": clip.phash})))
+        for key in sorted({row.clip for row in self._journal.rows(shard.number) if row.stage == "encoder"}):
+            self._storage.remove(part_path(key))
         self._journal.close(shard.number)
         del self._shards[shard.number]
-        for key in sorted(encoded):
-            self._storage.remove(part_path(key))
 
-    def _is_written(self, number: int) -> bool:
-        return self._storage.exists(f"shards/{self._name}-{number:06d}.parquet")
+    def _close_written(self) -> None:
+        """Finish the shards that an earlier run wrote but did not close; nothing of them is worked on or decided anew.
+
+        They come first, because other shards' clips are judged against what they keep.
+        """
+        unclosed = self._written() - ledger.closed(self._storage)
+        for number, entries in plan.shards(self._storage, unclosed.__contains__) if unclosed else ():
+            shard = self._open(number, entries)
+            shard.is_written = True
+            while shard.to_admit:
+                self._admit_entry(shard, shard.to_admit.popleft())
+            path = f"shards/{self._name}-{number:06d}.parquet"
+            keys = sidecar_keys(self._storage, path)
+            shard.kept = [clip for clip in shard.kept if clip.key in keys]
+            if not shard.decided or len(shard.kept) < len(keys):
+                raise ValueError(
+                    f"{self._storage.url}/{path} has clips that the ledger does not know; "
+                    "remove that file, and the shard is written again"
+                )
+            self._finish(shard)
+
+    def _written(self) -> set[int]:
+        """Numbers of the shards that have a sidecar."""
+        stem = re.compile(rf"shards/{re.escape(self._name)}-(\d{{6,}})\.parquet")
+        return {int(found[1]) for path in self._storage.list("shards") if (found := stem.fullmatch(path))}
 
     # --- writing down
 
-    def _packed_key(self, clip: Measured) -> str:
-        return self._line.stage_key(len(self._line) - 1, clip) + "-packed"
+    def _packed_row(self, clip: Measured, shard: Shard, stage: str, outcome: Outcome) -> Row:
+        key = self._line.stage_key(len(self._line) - 1, clip) + "-packed"
+        return self._row(shard.number, clip.video.id, clip.key, stage, key, outcome)
 
     def _answered(self, work: Work, stage: int, outcome: Outcome, seconds: float = 0.0, worker: str = "") -> Row:
         video = work.record if isinstance(work.record, Video) else work.record.video
@@ -320,9 +365,8 @@ class Build:
         return replace(row, model=model, seconds=seconds, worker=worker)
 
     def _row(self, shard: int, video: str, clip: str, stage: str, stage_key: str, outcome: Outcome) -> Row:
-        row = Row(
-            shard=shard, video=video, clip=clip, stage=stage, stage_key=stage_key, outcome="done", at=self._clock()
-        )
+        at = self._journal.now()
+        row = Row(shard=shard, video=video, clip=clip, stage=stage, stage_key=stage_key, outcome="done", at=at)
         if isinstance(outcome, Rejected):
             value = None if outcome.value is None else json.dumps(outcome.value)
             return replace(row, outcome="rejected", why=outcome.why, value=value, scores=outcome.scores)
@@ -338,7 +382,8 @@ class Build:
         self._watch.answered(row)
 
     def _write_once(self, row: Row) -> None:
-        if self._journal.known(row.shard, row.clip, row.stage_key) is None:
+        known = self._journal.known(row.shard, row.clip, row.stage_key)
+        if known is None or known.outcome != row.outcome:
             self._write(row)
 
 
@@ -347,3 +392,8 @@ def kept_fingerprints(storage: Storage) -> Iterator[tuple[str, tuple[str, ...]]]
     for table in ledger.tables(storage, ["clip", "outcome", "added"]):
         for row in table.filter(pc.field("outcome") == "kept").to_pylist():
             yield row["clip"], tuple(json.loads(row["added"])["phash"])
+
+
+def sidecar_keys(storage: Storage, path: str) -> set[str]:
+    table, _ = sidecar.from_parquet(storage.read(path), f"{storage.url}/{path}", ["key"])
+    return set(table["key"].to_pylist())

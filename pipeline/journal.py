@@ -1,5 +1,6 @@
 """The driver's side of the ledger: what is known of the shards in work, and rows that wait to be written together."""
 
+import math
 import secrets
 import time
 from collections import defaultdict
@@ -32,6 +33,7 @@ class Journal:
         self._run = secrets.token_hex(4)  # no two runs write segments of the same name
         self._segments = 0
         self._flushed = clock()
+        self._latest = 0.0
         self._rows: dict[int, list[Row]] = {}
         self._known: dict[int, dict[tuple[str, str], Row]] = {}
         self._borrowed: dict[int, dict[tuple[str, str], Row]] = {}
@@ -41,7 +43,14 @@ class Journal:
         """Read what is known of a shard."""
         self._rows[shard] = ledger.read(self._storage, shard)
         self._known[shard] = _by_work(self._rows[shard])
-        self._borrowed[shard] = _by_work([row for donor in self._donors for row in ledger.read(donor, shard)])
+        borrowed = [row for donor in self._donors for row in ledger.read(donor, shard)]
+        self._borrowed[shard] = _by_work(borrowed)
+        self._latest = max([self._latest, *(row.at for row in (*self._rows[shard], *borrowed))])
+
+    def now(self) -> float:
+        """The time, later than every row that is known, though a clock be set back or another machine's be ahead."""
+        self._latest = max(self._clock(), math.nextafter(self._latest, math.inf))
+        return self._latest
 
     def known(self, shard: int, clip: str, stage_key: str) -> Row | None:
         """The answer that a stage gave earlier; a donor's answer is taken over into this ledger."""

@@ -1,6 +1,6 @@
 """The plan: which video belongs to which shard, decided once, so that neither order nor crash can move a clip."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 
 import pyarrow as pa
@@ -33,14 +33,25 @@ def extend(storage: Storage, entries: Iterable[Entry], videos_per_shard: int, li
     return [name for name, text in texts.items() if known.get(name, text) != text and name not in mended]
 
 
-def shards(storage: Storage, without: set[int]) -> Iterator[tuple[int, list[Entry]]]:
-    """Each planned shard with its entries, in order, but those in `without`."""
+def shards(storage: Storage, wanted: Callable[[int], bool]) -> Iterator[tuple[int, list[Entry]]]:
+    """Each planned shard that is wanted, with its entries, in order."""
     for path in ledger.plan_files(storage):
         table = ledger.read_plan_file(storage, path, ["shard", "record"])
-        rows = zip(table["shard"].to_pylist(), table["record"].to_pylist(), strict=True)
-        for shard, records in groupby(rows, key=lambda row: row[0]):
-            if shard not in without:
-                yield shard, [_ENTRY.validate_json(record) for _, record in records]
+        rows = (row for batch in table.to_batches(max_chunksize=1024) for row in batch.to_pylist())
+        for shard, group in groupby(rows, key=lambda row: row["shard"]):
+            if wanted(shard):
+                yield shard, [_ENTRY.validate_json(row["record"]) for row in group]
+
+
+def follow(storage: Storage, parent: Storage) -> int:
+    """Take over the parent's plan up to its first unfinished shard; returns how many entries are left there."""
+    closed, planned = ledger.closed(parent), ledger.read_plan(parent)
+    numbers = set(planned["shard"].to_pylist())
+    first, end = _shard_count(storage), min(numbers - closed, default=len(numbers))
+    rows = planned.filter((pc.field("shard") >= first) & (pc.field("shard") < end))
+    if rows.num_rows:
+        ledger.append_plan(storage, zip(*(rows[name].to_pylist() for name in ledger.PLAN_SCHEMA.names), strict=True))
+    return int(planned.filter(pc.field("shard") >= end).num_rows)
 
 
 def count(storage: Storage, without: set[int]) -> int:

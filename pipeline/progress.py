@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import copy
 from typing import TextIO
 
 from pipeline.build import Watch
@@ -18,9 +19,16 @@ class Tally:
         self._clock = clock
         self._began = clock()
         self.videos = 0  # that were still to be decided when the run began
+        self.begun = 0  # of them
         self.answers: Counter[str] = Counter()  # stage -> answers of this run
         self.stopped: Counter[tuple[str, str]] = Counter()  # (stage, why) -> clips
         self.kept = 0
+
+    def snapshot(self) -> "Tally":
+        """A tally that stays as it is. The counters are copied in one step each, without a lock."""
+        frozen = copy(self)
+        frozen.answers, frozen.stopped = self.answers.copy(), self.stopped.copy()
+        return frozen
 
     def add(self, row: Row) -> None:
         self.answers[row.stage] += 1
@@ -28,11 +36,6 @@ class Tally:
             self.kept += 1
         elif row.outcome != "done":
             self.stopped[row.stage, row.why or ""] += 1
-
-    @property
-    def cut(self) -> int:
-        """Videos that were begun."""
-        return self.answers["cutter"] + self.answers["source"]
 
     @property
     def passed(self) -> int:
@@ -46,14 +49,14 @@ class Tally:
 
     @property
     def seconds_left(self) -> float | None:
-        """By the share of the videos that were begun; None before anything can be said."""
+        """By the share of the videos that were begun; None before any clip is decided."""
         passed = self._clock() - self._began
-        return passed * (self.videos - self.cut) / self.cut if self.cut else None
+        return passed * (self.videos - self.begun) / self.begun if self.begun and self.rate else None
 
     def line(self) -> str:
         left = "" if self.seconds_left is None else f", about {_duration(self.seconds_left)} left"
         return (
-            f"{self.cut}/{self.videos} videos: {self.passed} clips passed, {self.stopped.total()} stopped, "
+            f"{self.begun}/{self.videos} videos: {self.passed} clips passed, {self.stopped.total()} stopped, "
             f"{self.kept} in shards, {self.rate:.1f} clips/s{left}"
         )
 
@@ -67,11 +70,14 @@ def shown(stopping: Callable[[], bool], out: TextIO = sys.stderr, every: float =
         def planned(videos: int) -> None:
             tally.videos = videos
 
+        def admitted() -> None:
+            tally.begun += 1
+
         def answered(row: Row) -> None:
             tally.add(row)
             update()
 
-        yield Watch(planned=planned, answered=answered, stopping=stopping)
+        yield Watch(planned=planned, admitted=admitted, answered=answered, stopping=stopping)
 
 
 @contextmanager
@@ -88,18 +94,19 @@ def _plain(tally: Tally, out: TextIO, every: float) -> Iterator[Callable[[], Non
 
 
 @contextmanager
-def _live(tally: Tally) -> Iterator[Callable[[], None]]:
+def _live(live: Tally) -> Iterator[Callable[[], None]]:
     from rich.console import Console, Group, RenderableType
     from rich.live import Live
     from rich.progress_bar import ProgressBar
     from rich.table import Table
 
     def picture() -> RenderableType:
+        tally = live.snapshot()  # drawn by a thread of its own, while rows are counted
         table = Table("stage", "answers", "stopped here", box=None)
         for stage, count in tally.answers.items():
             why = ", ".join(f"{w} {n}" for (s, w), n in tally.stopped.most_common() if s == stage)
             table.add_row(stage, str(count), why)
-        return Group(tally.line(), ProgressBar(total=max(tally.videos, 1), completed=tally.cut, width=60), table)
+        return Group(tally.line(), ProgressBar(total=max(tally.videos, 1), completed=tally.begun, width=60), table)
 
     with Live(console=Console(stderr=True), get_renderable=picture, refresh_per_second=4, transient=True):
         yield lambda: None

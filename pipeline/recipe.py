@@ -127,7 +127,10 @@ def _assign(values: dict[str, Any], assignment: str) -> None:
     for parent in parents:
         inner = place.get(parent)
         place[parent] = place = dict(inner) if isinstance(inner, Mapping) else {}
-    place[leaf] = yaml.safe_load(text)
+    try:
+        place[leaf] = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise ValueError(f"--set {assignment}: {text!r} is not a YAML value; quote it or close its brackets") from None
 
 
 def _explain(fault: Any) -> str:

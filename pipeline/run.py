@@ -3,17 +3,20 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from pipeline import plan
 from pipeline.build import NOBODY, Build, Watch
+from pipeline.journal import Journal
 from pipeline.line import Line
 from pipeline.recipe import Recipe, differences, override, recipe_of
 from pipeline.runners import Runner
 from pipeline.sources import parse_source
+from pipeline.sources.folder import Folder
 from pipeline.stages.packer import Packer
 from shards import ledger
 from shards.dataset import read_info
@@ -34,6 +37,7 @@ class Summary:
     rejected: dict[str, int] = field(default_factory=dict)  # "stage: why" -> clips
     failed: dict[str, int] = field(default_factory=dict)  # "stage: error" -> clips
     changed: tuple[str, ...] = ()  # planned videos of which the source now says something else
+    waiting: int = 0  # refilter: videos that the parent has not decided yet
 
 
 def build(
@@ -48,16 +52,21 @@ def build(
 ) -> Summary:
     """Annotate the videos of `source` into the dataset at `url`; started again, it goes on where it was.
 
-    Raises ValueError: a bad source, a dataset that was built by another recipe, a dataset that somebody else writes.
+    `limit` plans the first so many videos only, in an order that mixes the whole source.
+    Raises ValueError: a bad source, a dataset that was built by another recipe, a dataset that somebody else writes,
+    a dataset inside the source folder.
     """
-    entries = list(parse_source(source).videos())
+    if limit is not None and limit < 1:
+        raise ValueError(f"a limit of {limit} leaves no video; give at least 1")
     storage = Storage.at(url)
+    _check_apart(source, storage)
+    entries = list(parse_source(source).videos())
     line = Line(recipe.stages(storage.url))
     with storage.lock(who):
         info = _open(storage, DatasetInfo(**_described(storage, recipe, line), source=source))
         changed = plan.extend(storage, entries, recipe.shards.videos, limit)
         with runner([*line.stages, Packer()]) as pool:
-            work = Build(storage, info.name, recipe, line, pool, watch=watch)
+            work = Build(storage, info.name, recipe, line, pool, Journal(storage), watch=watch)
             summary = _worked(storage, work, watch)
     return replace(summary, changed=tuple(changed))
 
@@ -74,30 +83,59 @@ def refilter(
     """A new version of the dataset at `url` under other rules, from what its ledger measured; no model runs.
 
     A clip that other rules would let through, but that was stopped before a model saw it, is rejected as
-    "needs a model run". Raises ValueError where `assignments` change anything but rules.
+    "needs a model run". Of a parent that is still being built it takes the shards up to the first unfinished one;
+    the same call takes the others later. Raises ValueError where `assignments` change anything but rules.
     """
     parent, storage = Storage.at(url), Storage.at(out)
     before = read_info(parent)
     if not ledger.plan_files(parent):
         raise ValueError(f"{url} has no ledger, so nothing was measured there; refilter the dataset it came from")
+    if storage.url == parent.url:
+        raise ValueError(f"{out} is the dataset itself; name another place for its new version")
     recipe = override(recipe_of(before.recipe), assignments)
     other = [line for line in differences(before.recipe, recipe.settings()) if not line.startswith("rules.")]
     if other:
         raise ValueError(f"refilter changes rules only, not {other[0]}; use build for a new dataset")
-    line = Line(recipe.stages(storage.url, donors=(parent.url,)))
+    donors = [parent, *_ancestors(before)]
+    line = Line(recipe.stages(storage.url, donors=tuple(donor.url for donor in donors)))
     with storage.lock(who):
         lineage = {"name": before.name, "url": parent.url, "refilter": list(assignments)}
         fresh = DatasetInfo(**_described(storage, recipe, line), source=before.source, parent=lineage)
         info = _open(storage, fresh)
-        if not ledger.plan_files(storage):
-            ledger.append_plan(storage, _entries(parent))
+        if info.parent is None or info.parent["name"] != before.name:
+            raise ValueError(f"{out} holds a dataset that was not refiltered from {url}; name another place")
+        waiting = plan.follow(storage, parent)
         with runner([*line.stages, Packer()]) as pool:
-            work = Build(storage, info.name, recipe, line, pool, watch=watch, donors=[parent], models_run=False)
-            return _worked(storage, work, watch)
+            journal = Journal(storage, donors)
+            work = Build(storage, info.name, recipe, line, pool, journal, models_run=False, watch=watch)
+            summary = _worked(storage, work, watch)
+    return replace(summary, waiting=waiting)
+
+
+def _check_apart(source: str, storage: Storage) -> None:
+    """A folder source takes every video below it, and a dataset that is built holds some."""
+    place = Storage.at(source) if isinstance(parse_source(source), Folder) else None
+    if place and storage.is_local and place.is_local:
+        folder, dataset = Path(place.url).resolve(), Path(storage.url).resolve()
+        if dataset.is_relative_to(folder):
+            raise ValueError(
+                f"{storage.url} lies inside the source {place.url}, so its clips would be taken for videos; "
+                "choose a place outside"
+            )
+
+
+def _ancestors(info: DatasetInfo) -> Iterator[Storage]:
+    """The datasets that a dataset was refiltered from, nearest first, as far as they are still there."""
+    while info.parent is not None and "refilter" in info.parent:
+        storage = Storage.at(info.parent["url"])
+        if not storage.exists(INFO):
+            return
+        yield storage
+        info = read_info(storage)
 
 
 def _worked(storage: Storage, work: Build, watch: Watch) -> Summary:
-    watch.planned(plan.count(storage, without=ledger.closed(storage)))
+    watch.planned(plan.count(storage, ledger.closed(storage)))
     finished = work.run()
     return replace(summarise(storage), finished=finished)
 
@@ -138,11 +176,6 @@ def _open(storage: Storage, fresh: DatasetInfo) -> DatasetInfo:
     return info
 
 
-def _entries(parent: Storage) -> list[tuple[int, str, str]]:
-    table = ledger.read_plan(parent)
-    return list(zip(*(table[name].to_pylist() for name in ("shard", "video", "record")), strict=True))
-
-
 def as_json(summary: Summary) -> str:
     return json.dumps(asdict(summary), indent=1)
 
@@ -158,4 +191,6 @@ def as_text(summary: Summary) -> str:
         names = ", ".join(summary.changed[:3])
         lines.append(f"note: {len(summary.changed)} videos changed in the source since they were planned ({names});")
         lines.append("  the plan's word holds; build a new dataset to take the changes up")
+    if summary.waiting:
+        lines.append(f"note: {summary.waiting} videos are not decided in the parent yet; run again when they are")
     return "\n".join(lines)

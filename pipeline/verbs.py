@@ -68,9 +68,10 @@ def _report(summary: Any, args: argparse.Namespace) -> int:
     from pipeline.run import as_json, as_text
 
     print(as_json(summary) if args.json else as_text(summary))
-    if not summary.finished:
-        print("dreamreel: stopped before the end; run the same command again to go on", file=sys.stderr)
-    return 0
+    if summary.finished:
+        return 0
+    print("dreamreel: stopped before the end; run the same command again to go on", file=sys.stderr)
+    return 130
 
 
 @contextmanager

@@ -9,6 +9,7 @@ where one (clip, stage) was done again under other settings, the stage key tells
 """
 
 import io
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, NamedTuple, TypeAlias
@@ -17,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from shards.storage import Storage
+from shards.storage import Missing, Storage
 
 FOLDER = "ledger"
 
@@ -76,31 +77,36 @@ def append(storage: Storage, shard: int, rows: Sequence[Row], segment: str) -> N
 def close(storage: Storage, shard: int, rows: Sequence[Row]) -> None:
     """Write every row of a finished shard as one file, then drop its segments."""
     storage.write(f"{FOLDER}/{shard:06d}.parquet", _to_parquet(rows))
-    for path in storage.list(FOLDER, ".parquet"):
-        if path.startswith(f"{FOLDER}/{shard:06d}-"):
-            storage.remove(path)
+    sweep(storage)
+
+
+def sweep(storage: Storage) -> None:
+    """Drop the segments of closed shards: a crash in `close` may have left some."""
+    for file in set(_files(storage)) - set(_current(storage)):
+        storage.remove(file[2])
 
 
 def read(storage: Storage, shard: int) -> list[Row]:
-    """All rows of a planned shard, oldest first; a row that stands in two files (a crash in `close`) comes once."""
-    stem = f"{FOLDER}/{shard:06d}"
-    paths = [p for p in storage.list(FOLDER, ".parquet") if p == f"{stem}.parquet" or p.startswith(f"{stem}-")]
-    rows = (row for path in paths for row in _from_parquet(storage.read(path)))
-    unique = {(row.clip, row.stage, row.stage_key, row.at): row for row in rows}
-    return sorted(unique.values(), key=lambda row: row.at)
+    """All rows of a planned shard, oldest first."""
+    rows = [
+        row for number, _, path in _current(storage) if number == shard for row in _from_parquet(storage.read(path))
+    ]
+    return sorted(rows, key=lambda row: row.at)
 
 
 def closed(storage: Storage) -> set[int]:
     """Numbers of the planned shards that are finished."""
-    stems = [path.removeprefix(f"{FOLDER}/").removesuffix(".parquet") for path in storage.list(FOLDER, ".parquet")]
-    return {int(stem) for stem in stems if stem.isdigit()}
+    return {shard for shard, segment, _ in _files(storage) if not segment}
 
 
 def tables(storage: Storage, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
     """Every file of rows as an Arrow table, for those who look at a whole build (`stats`, the page)."""
-    for path in storage.list(FOLDER, ".parquet"):
-        if not path.startswith(f"{FOLDER}/plan-"):
-            yield pq.read_table(io.BytesIO(storage.read(path)), columns=list(columns) if columns else None)
+    for _, _, path in _current(storage):
+        try:
+            data = storage.read(path)
+        except Missing:
+            continue  # a segment whose shard was closed since the listing; whoever looks again finds it there
+        yield pq.read_table(io.BytesIO(data), columns=list(columns) if columns else None)
 
 
 class Ending(NamedTuple):
@@ -118,17 +124,20 @@ class Ending(NamedTuple):
 def endings(storage: Storage) -> dict[str, Ending]:
     """The last word on every clip whose way has ended, by clip key.
 
-    A video that gave no clips counts as one clip; a faulty entry of a source counts until it has become a video.
+    A video that gave no clips counts as one clip, and a faulty entry of a source until it has become a video. A failure
+    counts no more once a later run came further.
     """
     last: dict[str, Ending] = {}
-    cut: set[str] = set()
+    went_on = {"source": set[str](), "cutter": set[str]()}  # videos that came further than this stage
     for table in tables(storage, [*Ending._fields]):
-        cut.update(table.filter(pc.field("stage") == "cutter")["video"].to_pylist())
+        cut = table.filter(pc.field("stage") == "cutter")
+        went_on["source"].update(cut["video"].to_pylist())
+        went_on["cutter"].update(cut.filter(pc.field("outcome") == "done")["video"].to_pylist())
         for values in table.filter(pc.field("outcome") != "done").to_pylist():
             ending = Ending(**values)
             if ending.clip not in last or last[ending.clip].at <= ending.at:
                 last[ending.clip] = ending
-    return {clip: ending for clip, ending in last.items() if ending.stage != "source" or ending.video not in cut}
+    return {clip: ending for clip, ending in last.items() if ending.video not in went_on.get(ending.stage, ())}
 
 
 def append_plan(storage: Storage, entries: Iterable[tuple[int, str, str]]) -> None:
@@ -153,6 +162,22 @@ def read_plan(storage: Storage, columns: Sequence[str] | None = None) -> pa.Tabl
     parts = [read_plan_file(storage, path, columns) for path in plan_files(storage)]
     schema = PLAN_SCHEMA if columns is None else pa.schema([PLAN_SCHEMA.field(c) for c in columns])
     return pa.concat_tables(parts) if parts else schema.empty_table()
+
+
+def _files(storage: Storage) -> list[tuple[int, str, str]]:
+    """(shard, segment, path) of every file of rows; the segment of a closed shard's one file is ""."""
+    found = ((_NAME.fullmatch(path), path) for path in storage.list(FOLDER, ".parquet"))
+    return [(int(name[1]), name[2] or "", path) for name, path in found if name]
+
+
+def _current(storage: Storage) -> list[tuple[int, str, str]]:
+    """The files that count: a closed shard's segments say nothing more."""
+    files = _files(storage)
+    closed_shards = {shard for shard, segment, _ in files if not segment}
+    return [file for file in files if not file[1] or file[0] not in closed_shards]
+
+
+_NAME = re.compile(rf"{FOLDER}/(\d+)(?:-(\w+))?\.parquet")
 
 
 def _to_parquet(rows: Sequence[Row]) -> bytes:

@@ -10,6 +10,8 @@ import numpy as np
 from PIL import Image
 
 from pipeline.records import Measured
+from pipeline.runners import Crashed
+from pipeline.runners.attempt import attempt
 from pipeline.stage import Stage
 from pipeline.stages.encoder import part_path
 from shards import video as videos
@@ -37,8 +39,11 @@ class Load:
 
 @dataclass(frozen=True, kw_only=True)
 class Packed:
+    """The shard that was written; none where clips crashed, so that it can be packed without them."""
+
     key: str
-    shard: ShardInfo
+    shard: ShardInfo | None
+    failed: dict[str, Crashed]  # by clip key
 
 
 class Packer(Stage[Load, Packed]):
@@ -54,10 +59,14 @@ class Packer(Stage[Load, Packed]):
 def pack(load: Load) -> Packed:
     """Write the shard of `load`; its samples are sorted by key, whatever the order of `load.clips`."""
     storage = Storage.at(load.dataset)
-    samples = (
-        _sample(clip, storage.read(part_path(clip.key)), load) for clip in sorted(load.clips, key=lambda c: c.key)
-    )
-    return Packed(key=load.key, shard=write_shard(storage, load.name, load.number, samples))
+
+    def samples(clips: Sequence[Measured]) -> list[Sample]:
+        return [_sample(clip, storage.read(part_path(clip.key)), load) for clip in clips]
+
+    outcomes = {clip.key: attempt(samples, [clip])[0] for clip in load.clips}
+    failed = {key: outcome for key, outcome in outcomes.items() if isinstance(outcome, Crashed)}
+    shard = None if failed else write_shard(storage, load.name, load.number, outcomes.values())
+    return Packed(key=load.key, shard=shard, failed=failed)
 
 
 def _sample(clip: Measured, video: bytes, load: Load) -> Sample:

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from pipeline.build import Watch
-from pipeline.recipe import Recipe, load_recipe
+from pipeline.recipe import Recipe, load_recipe, override
 from pipeline.records import Captioned, Encoded, Rejected
 from pipeline.run import build, refilter, summarise
 from pipeline.runners.actors import ray_runner
@@ -327,3 +327,92 @@ def test_a_full_disk_stops_the_build_in_one_line_and_the_next_run_goes_on(
     assert verify(Storage.at(out)).violations == ()
     assert build(str(world_folder), str(out), recipe, local).finished
     assert digests(out) == digests(built)
+
+
+@pytest.mark.parametrize("runner", [[], ["--ray", "local", "--workers", "1"]])
+def test_sigterm_ends_the_build_in_order_and_it_goes_on_later(
+    world_folder: Path, recipe: Recipe, built: Path, tmp_path: Path, runner: list[str]
+) -> None:
+    out = tmp_path / "world"
+    command = [sys.executable, "-m", "dreamreel", "build", str(world_folder), str(out), *runner]
+    command += [part for setting in SHORT for part in ("--set", setting)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    while not list(out.glob("parts/*.mp4")):
+        time.sleep(0.01)
+        assert process.poll() is None
+    process.terminate()
+    _, said = process.communicate()
+    assert process.returncode == 130
+    assert "run the same command again" in said
+    assert "Traceback" not in said
+    assert build(str(world_folder), str(out), recipe, local).finished
+    assert digests(out) == digests(built)
+
+
+def test_a_batch_of_many_gives_the_same_bytes(world_folder: Path, recipe: Recipe, built: Path, tmp_path: Path) -> None:
+    batches = {"encoder": 3, "captioner": 5, "measurer": 2, "tracker": 7}
+    many = override(recipe, [f"{stage}.needs.batch={size}" for stage, size in batches.items()])
+    build(str(world_folder), str(tmp_path / "world"), many, local)
+    assert digests(tmp_path / "world") == digests(built)
+
+
+@pytest.mark.parametrize("limit", [0, -3])
+def test_a_limit_below_one_is_refused(world_folder: Path, recipe: Recipe, tmp_path: Path, limit: int) -> None:
+    with pytest.raises(ValueError, match="give at least 1"):
+        build(str(world_folder), str(tmp_path / "world"), recipe, local, limit=limit)
+
+
+def test_a_dataset_inside_its_source_is_refused(world_folder: Path, recipe: Recipe) -> None:
+    with pytest.raises(ValueError, match="lies inside the source"):
+        build(str(world_folder), str(world_folder / "out"), recipe, local)
+    assert not (world_folder / "out").exists()
+
+
+def test_a_dataset_may_move_between_two_runs(world_folder: Path, recipe: Recipe, built: Path, tmp_path: Path) -> None:
+    rows: list[Row] = []
+    watch = Watch(answered=rows.append, stopping=lambda: len(rows) > 70)
+    build(str(world_folder), str(tmp_path / "a" / "world"), recipe, local, watch=watch)
+    (tmp_path / "a").rename(tmp_path / "b")
+    build(str(world_folder), str(tmp_path / "b" / "world"), recipe, local)
+    assert digests(tmp_path / "b" / "world") == digests(built)
+    assert not (tmp_path / "a").exists()
+
+
+def test_refilter_of_a_refilter_still_knows_what_the_first_dataset_measured(
+    world_folder: Path, recipe: Recipe, tmp_path: Path
+) -> None:
+    videos = tmp_path / "videos"
+    shutil.copytree(world_folder, videos)
+    build(str(videos), str(tmp_path / "a" / "world"), recipe, local)
+    shutil.rmtree(videos)
+    refilter(str(tmp_path / "a" / "world"), str(tmp_path / "b" / "world"), ["rules.size.area=[0.04,0.05]"], local)
+    again = ["rules.size.area=[0.04,0.9]"]
+    refilter(str(tmp_path / "b" / "world"), str(tmp_path / "c" / "world"), again, local)
+    assert contents(tmp_path / "c" / "world") == contents(tmp_path / "a" / "world")
+
+
+def test_refilter_follows_a_parent_that_is_still_being_built(
+    world_folder: Path, recipe: Recipe, built: Path, tmp_path: Path
+) -> None:
+    parent, child = str(tmp_path / "a" / "world"), str(tmp_path / "b" / "world")
+    rows: list[Row] = []
+    stopping = Watch(answered=rows.append, stopping=lambda: any(row.outcome == "kept" for row in rows))
+    build(str(world_folder), parent, recipe, local, watch=stopping)
+    first = refilter(parent, child, [], local)
+    assert first.finished
+    assert 0 < first.waiting < len(list(world_folder.glob("*.mp4")))
+    assert "cutter: needs a model run" not in first.rejected
+    build(str(world_folder), parent, recipe, local)
+    second = refilter(parent, child, [], local)
+    assert second.waiting == 0
+    assert digests(Path(child)) == digests(built)
+
+
+def test_refilter_into_itself_or_into_another_dataset_is_refused(
+    world_folder: Path, recipe: Recipe, built: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match="is the dataset itself"):
+        refilter(str(built), str(built), [], local)
+    build(str(world_folder), str(tmp_path / "other"), recipe, local, limit=1)
+    with pytest.raises(ValueError, match="was not refiltered from"):
+        refilter(str(built), str(tmp_path / "other"), [], local)

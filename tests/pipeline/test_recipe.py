@@ -32,6 +32,7 @@ def test_assignments_are_laid_over_and_typed() -> None:
         ("cutter.max_seconds=long", "cutter.max_seconds='long'"),
         ("zzz=1", "unknown setting zzz; known: name, cutter"),
         ("cutter.max_seconds", "write it as stage.setting=value"),
+        ("cutter.max_seconds=[1", "is not a YAML value"),
     ],
 )
 def test_a_wrong_assignment_gets_one_line_with_the_mend(assignment: str, says: str) -> None:
