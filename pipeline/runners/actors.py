@@ -37,7 +37,7 @@ def ray_runner(address: str | None, workers: int, gpu_workers: int = 1) -> Runne
         began_here = not ray.is_initialized()
         if began_here:
             with _signals_kept():
-                ray.init(**(_own_cluster(places) if address is None else {"address": address}), log_to_driver=False)
+                _connect(ray, {"address": address} if address else _own_cluster(places))
         pool = _ActorPool(ray, stages, places, of_stage)
         try:
             yield pool
@@ -47,6 +47,15 @@ def ray_runner(address: str | None, workers: int, gpu_workers: int = 1) -> Runne
                 ray.shutdown()
 
     return runner
+
+
+def _connect(ray: Any, options: dict[str, Any]) -> None:
+    try:
+        ray.init(**options, log_to_driver=False)
+    except ConnectionError:
+        raise ValueError(
+            f"no Ray cluster answers at {options['address']!r}: start one with `ray start --head`, or use `--ray local`"
+        ) from None
 
 
 @contextmanager

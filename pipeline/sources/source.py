@@ -56,6 +56,10 @@ def once_each(entries: Iterable[Entry]) -> Iterator[Entry]:
     """
     times: dict[str, int] = {}
     for entry in entries:
+        if not _is_text(entry.id):
+            readable = entry.id.encode(errors="backslashreplace").decode()
+            yield SourceFault(id=readable, why="name is not UTF-8", value=None)
+            continue
         times[entry.id] = time = times.get(entry.id, 0) + 1
         if time == 1:
             yield entry
@@ -63,6 +67,11 @@ def once_each(entries: Iterable[Entry]) -> Iterator[Entry]:
             yield SourceFault(id=f"{entry.id}#{time}", why="id came before", value=entry.uri)
         else:
             yield replace(entry, id=f"{entry.id}#{time}")
+
+
+def _is_text(name: str) -> bool:
+    """Whether it can be written as UTF-8; a file's name on a disk can be any bytes."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in name)
 
 
 def first_error(error: ValidationError) -> str:

@@ -61,9 +61,9 @@ def test_real_clips_without_annotations_say_how_far_they_came(real_clips: Path, 
     build(str(real_clips), str(tmp_path / "real"), load_recipe("embedded", ["cutter.shots=null"]), local)
     ends = {(end.video, end.stage) for end in ledger.endings(Storage.at(tmp_path / "real")).values()}
     assert ends == {
-        ("folder/coffee.mp4", "namer"),
-        ("folder/dog.mp4", "namer"),
-        ("folder/juggle.mp4", "namer"),
+        ("folder/coffee.mp4", "grounder"),
+        ("folder/dog.mp4", "grounder"),
+        ("folder/juggle.mp4", "grounder"),
         ("folder/decode/nasa_13013.mp4", "captioner"),
     }
 
@@ -148,3 +148,14 @@ def test_a_wrong_source_is_one_line(tmp_path: Path, source: str, says: str) -> N
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_name_that_is_no_text_stops_nobody_else(world_folder: Path, tmp_path: Path) -> None:
+    videos = _videos(tmp_path, world_folder)
+    data = (world_folder / "000001.mp4").read_bytes()
+    (videos / "b\udcff.mp4").write_bytes(data)
+    (videos / "ein H\u00fcndchen \u72ac.mp4").write_bytes(data)
+    summary = build(str(videos), str(tmp_path / "out"), SHORT, local)
+    assert summary.clips == 3
+    assert summary.rejected["source: name is not UTF-8"] == 1
+    assert {end.video for end in ledger.endings(_at(tmp_path)).values()} >= {"folder/ein H\u00fcndchen \u72ac.mp4"}
