@@ -25,6 +25,7 @@ from pipeline.stage import Needs, Stage
 from pipeline.stages.encoder import part_path
 from pipeline.stages.packer import Load, Packed
 from shards import Sample, Storage, Track, ledger
+from shards.ledger import Row
 from shards.writer import write_shard
 
 VIDEOS = tuple(Video(id=f"test/{n}", uri=f"{n}.mp4") for n in range(16))
@@ -351,3 +352,15 @@ def test_errors_that_come_and_go_between_crashes_leave_the_books_true(seed: int)
     url = f"memory://luck-{seed}"
     run_until_done(url, random, iter(lambda: 120 * random.random(), None), lucky=True)
     check_laws(url)
+
+
+def test_a_clock_that_was_set_back_does_not_make_old_answers_the_last() -> None:
+    storage = Storage.at("memory://clock")
+    for now, outcome in ((2e9, "failed"), (1e9, "kept")):
+        journal = Journal(storage, clock=lambda now=now: now)  # type: ignore[misc]
+        journal.open(0)
+        row = Row(shard=0, video="v", clip="c", stage="packer", stage_key="k", outcome=outcome, at=journal.now())  # type: ignore[arg-type]
+        journal.add(row)
+        journal.flush()
+    assert ledger.endings(storage)["c"].outcome == "kept"
+    assert [row.outcome for row in ledger.read(storage, 0)] == ["failed", "kept"]
