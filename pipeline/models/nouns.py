@@ -165,15 +165,15 @@ class _Reader:
         place: Place | None = None if doc[chunk.root].dep_ in ("pobj", "dobj", "conj") else "subject"
         for before, token in pairwise(tokens):
             noun = before.pos_ in ("NOUN", "PROPN") or self.words.is_only_noun(before.lower_)
-            if noun and self._reads_as_verb(before, token, one):
+            if noun and self._reads_as_verb(before, token, one, doc[chunk.root].dep_ == "conj"):
                 subject = replace(chunk, head=before.i, place=place)
                 rest = replace(chunk, first=token.i + 1, place="object")
                 return [subject, rest] if token.i < chunk.head else [subject]
         return [chunk]
 
-    def _reads_as_verb(self, before: "Token", token: "Token", one: bool) -> bool:
+    def _reads_as_verb(self, before: "Token", token: "Token", one: bool, conjunct: bool) -> bool:
         word = token.lower_
-        if before.tag_ in ("NNS", "NNPS"):  # "skiers race"
+        if before.tag_ in ("NNS", "NNPS") or (conjunct and not word.endswith(("s", "ing"))):  # "a cat and a dog play"
             return word in noun_words.DOING and token.tag_ in ("NN", "NNP")
         if word in noun_words.NOT_DOING or not (stems := self.words.verbs(word)):
             return False

@@ -1,9 +1,10 @@
 """Which words there are, and their lemmas: by WordNet through NLTK where its files are found, else by spaCy's model."""
 
 import io
+import os
+import sys
 import warnings
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -21,12 +22,22 @@ def find_wordnet(folder: str | None) -> str | None:
         if not (Path(folder) / "index.noun").is_file():
             raise ValueError(f"wordnet {folder!r} has no index.noun: name the folder of WordNet's own files")
         return folder
-    import nltk  # type: ignore[import-untyped]
-
-    for resource in ("corpora/wordnet", "corpora/wordnet.zip"):
-        with suppress(LookupError):
-            return str(nltk.data.find(resource))
+    for place in _nltk_data():
+        for found in (place / "corpora" / "wordnet", place / "corpora" / "wordnet.zip"):
+            if found.exists():
+                return str(found)
     return str(DEBIAN_WORDNET) if (DEBIAN_WORDNET / "index.noun").is_file() else None
+
+
+def _nltk_data() -> list[Path]:
+    """Where NLTK keeps its data; asking NLTK itself would cost seconds of import in every process."""
+    named = [Path(folder) for folder in os.environ.get("NLTK_DATA", "").split(os.pathsep) if folder]
+    bases = (
+        Path.home(),
+        Path(sys.prefix),
+        *(Path("/usr", base) for base in ("share", "lib", "local/share", "local/lib")),
+    )
+    return [*named, *(base / "nltk_data" for base in bases)]
 
 
 class Vocabulary:
@@ -119,7 +130,7 @@ def _stems(word: str) -> list[str]:
 
 def _wordnet_lemmas(place: str) -> Callable[[str], list[str]]:
     """WordNet's own lemmatiser over the files in a folder or in NLTK's zip."""
-    import nltk
+    import nltk  # type: ignore[import-untyped]
     from nltk.corpus.reader.wordnet import WordNetCorpusReader  # type: ignore[import-untyped]
 
     class Files(WordNetCorpusReader):  # type: ignore[misc]

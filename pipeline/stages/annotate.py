@@ -9,6 +9,7 @@ from typing import ClassVar, TypeVar
 
 from pydantic import TypeAdapter
 
+from pipeline.models.nouns import NounFinder, Subject
 from pipeline.records import (
     Captioned,
     Detection,
@@ -80,14 +81,36 @@ class Captioner(_Annotator[Encoded, Captioned]):
 
 
 class Namer(_Annotator[Captioned, Named]):
-    """Subject words, best candidate first."""
+    """Subject words, best candidate first: the source's own, else those that the model finds in the caption."""
 
     name: ClassVar[str] = "namer"
     gives: ClassVar[type | None] = Named
 
+    model: NounFinder | None = None
+
+    @property
+    def uses_model(self) -> bool:  # type: ignore[override]
+        return self.model is not None
+
+    def fingerprint(self) -> str:
+        return "" if self.model is None else self.model.fingerprint()
+
     def _answer(self, record: Captioned) -> Named | Rejected:
         nouns = _source_nouns(record)
-        return grow(Named, record, subjects=nouns, namer=SOURCE) if nouns else self._missing("subject word")
+        if nouns:
+            return grow(Named, record, subjects=nouns, namer=SOURCE)
+        if self.model is None:
+            return self._missing("subject word")
+        find, who = _finder(self.model)
+        found = tuple(subject.noun for subject in find([record.caption])[0])
+        if not found:
+            return Rejected(stage=self.name, why="no subject word in the caption", value=record.caption)
+        return grow(Named, record, subjects=found, namer=who)
+
+
+@lru_cache(maxsize=1)  # a source that brings its subject words never loads the model
+def _finder(model: NounFinder) -> tuple[Callable[[Sequence[str]], list[tuple[Subject, ...]]], str]:
+    return model.open(), model.fingerprint()
 
 
 class Grounder(_Annotator[Named, Grounded]):

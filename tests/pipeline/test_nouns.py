@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 from pipeline.embedded.world import World
 from pipeline.models.caption_text import tidy, without_capitals, without_header
 from pipeline.models.nouns import MODELS, NounFinder, Rule, Subject
-from pipeline.models.vocabulary import Vocabulary
+from pipeline.models.vocabulary import Vocabulary, find_wordnet
+from pipeline.records import Captioned, Named, Rejected, Video
+from pipeline.stages.annotate import Namer
 
 TABLE = Path(__file__).with_name("captions.tsv")
 FLOORS = {"tuned": 0.97, "held": 0.94}
@@ -190,6 +192,56 @@ def test_the_fingerprint_names_models_and_versions() -> None:
     said = NounFinder().fingerprint()
     assert f"spacy {version('spacy')}" in said
     assert any(f"{model} {version(model)}" in said for model in MODELS if find_spec(model))
+
+
+def test_the_data_folder_of_nltk_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "corpora").mkdir()
+    folder = wordnet_files(tmp_path / "corpora" / "wordnet")
+    monkeypatch.setenv("NLTK_DATA", str(tmp_path))
+    assert find_wordnet(None) == str(folder)
+    assert "WordNet" in NounFinder().fingerprint()
+
+
+def captioned(caption: str, nouns: tuple[str, ...] = ()) -> Captioned:
+    return Captioned(
+        key="k",
+        video=Video(id="v", uri="v.mp4", caption=caption, nouns=nouns),
+        start=0.0,
+        end=1.0,
+        first_frame=0,
+        num_frames=8,
+        source_sha256="s",
+        path="k.mp4",
+        sha256="m",
+        width=64,
+        height=48,
+        pts=tuple(range(8)),
+        time_base=(1, 8),
+        scale=(1.0, 1.0),
+        caption=caption,
+        caption_author="source",
+    )
+
+
+def test_the_stage_asks_the_model_only_where_the_source_is_silent() -> None:
+    model = NounFinder()
+    named, found, none = Namer(model=model).open()(
+        [captioned("a cat", ("lynx",)), captioned("Two cats and a dog play"), captioned("Beautiful view")]
+    )
+    assert isinstance(named, Named)
+    assert isinstance(found, Named)
+    assert (named.subjects, named.namer) == (("lynx",), "source")
+    assert (found.subjects, found.namer) == (("cat", "dog"), model.fingerprint())
+    assert none == Rejected(stage="namer", why="no subject word in the caption", value="Beautiful view")
+
+
+def test_a_stage_without_a_model_asks_none() -> None:
+    (answer,) = Namer().open()([captioned("a cat")])
+    assert isinstance(answer, Rejected)
+    assert answer.why == "no subject word from the source and no model in the recipe"
+    assert not Namer().uses_model
+    assert Namer(model=NounFinder()).uses_model
+    assert Namer().digest() != Namer(model=NounFinder()).digest()
 
 
 def test_what_is_not_there_is_told(tmp_path: Path) -> None:
