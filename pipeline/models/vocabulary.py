@@ -24,9 +24,9 @@ def find_wordnet(folder: str | None) -> str | None:
         return folder
     for place in _nltk_data():
         for found in (place / "corpora" / "wordnet", place / "corpora" / "wordnet.zip"):
-            if found.exists():
+            if os.access(found, os.R_OK):  # another user's home may be closed
                 return str(found)
-    return str(DEBIAN_WORDNET) if (DEBIAN_WORDNET / "index.noun").is_file() else None
+    return str(DEBIAN_WORDNET) if os.access(DEBIAN_WORDNET / "index.noun", os.R_OK) else None
 
 
 def _nltk_data() -> list[Path]:
