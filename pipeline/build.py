@@ -19,10 +19,11 @@ from typing import Any
 import pyarrow.compute as pc
 
 from pipeline import plan
+from pipeline.books import Books
 from pipeline.journal import Journal
 from pipeline.line import Line
 from pipeline.recipe import Recipe
-from pipeline.records import Encoded, Measured, Rejected, Video, to_json
+from pipeline.records import Encoded, Measured, Rejected
 from pipeline.runners import Answer, Crashed, Job, Outcome, Pool
 from pipeline.sources import Entry, SourceFault
 from pipeline.stages.duplicate import DuplicateIndex
@@ -94,6 +95,7 @@ class Build:
     ) -> None:
         self._storage, self._name, self._recipe, self._line = storage, name, recipe, line
         self._pool, self._journal = pool, journal
+        self._books = Books(line, journal, watch.answered)
         self._models_run, self._watch = models_run, watch
         self._seen = DuplicateIndex()
         self._packer = len(line)  # the runner's stages are the line's, and the packer behind them
@@ -155,8 +157,7 @@ class Build:
     def _admit_entry(self, shard: Shard, entry: Entry) -> None:
         self._watch.admitted()
         if isinstance(entry, SourceFault):
-            rejected = Rejected(stage="source", why=entry.why, value=entry.value)
-            self._write_once(self._row(shard.number, entry.id, entry.id, "source", entry.id, rejected))
+            self._books.faulty(shard.number, entry)
             return
         shard.open += 1
         self._advance(Work(shard.number, entry))
@@ -184,7 +185,7 @@ class Build:
         stage = self._line.stages[work.stage]
         if stage.uses_model and not self._models_run:
             rejected = Rejected(stage=stage.name, why="needs a model run", value=None)
-            self._write(self._answered(work, work.stage, rejected))
+            self._books.answered(work.shard, work.record, work.stage, rejected)
             self._leave(work)
         elif stage.reads_video and self._lacks_file(work):
             self._queues[self._encoder].append(work)  # bring the file back first
@@ -243,7 +244,7 @@ class Build:
                 self._settle_work(work, stage, outcome, seconds, answer.worker)
 
     def _settle_work(self, work: Work, stage: int, outcome: Outcome, seconds: float, worker: str) -> None:
-        self._write(self._answered(work, stage, outcome, seconds, worker))
+        self._books.answered(work.shard, work.record, stage, outcome, seconds, worker)
         if isinstance(outcome, Rejected | Crashed):
             self._leave(work)
         else:
@@ -285,16 +286,11 @@ class Build:
         rule = self._recipe.rules.duplicate
         if rule is None:
             return True
-        nearest = self._seen.nearest(clip.phash)
-        broken = rule.broken({"duplicate.distance": nearest[0]}) if nearest else None
-        if nearest is None or broken is None:
+        rejected = self._seen.rejected(clip, rule)
+        if rejected is None:
             self._seen.add(clip.key, clip.phash)
             return True
-        scores = clip.scores | {"duplicate.distance": broken.value}
-        rejected = Rejected(
-            stage="duplicate", why=broken.rule, value=f"{nearest[0]} bits from {nearest[1]}", scores=scores
-        )
-        self._write_once(self._packed_row(clip, shard, "duplicate", rejected))
+        self._books.stopped(shard.number, clip, rejected.stage, rejected)
         return False
 
     def _remember_kept(self) -> None:
@@ -311,15 +307,14 @@ class Build:
             return
         for clip in shard.kept:
             if clip.key in outcome.failed:
-                self._write(self._packed_row(clip, shard, "packer", outcome.failed[clip.key]))
+                self._books.stopped(shard.number, clip, "packer", outcome.failed[clip.key])
         shard.kept = [clip for clip in shard.kept if clip.key not in outcome.failed]
         self._pack(shard)
 
     def _finish(self, shard: Shard) -> None:
         """The shard stands: say so of each of its clips, drop its parts, close the ledger's books on it."""
         for clip in shard.kept:
-            row = self._packed_row(clip, shard, "packer", None)
-            self._write_once(replace(row, outcome="kept", scores=clip.scores, added=json.dumps({"phash": clip.phash})))
+            self._books.kept(shard.number, clip)
         for key in sorted({row.clip for row in self._journal.rows(shard.number) if row.stage == "encoder"}):
             self._storage.remove(part_path(key))
         self._journal.close(shard.number)
@@ -350,41 +345,6 @@ class Build:
         """Numbers of the shards that have a sidecar."""
         stem = re.compile(rf"shards/{re.escape(self._name)}-(\d{{6,}})\.parquet")
         return {int(found[1]) for path in self._storage.list("shards") if (found := stem.fullmatch(path))}
-
-    # --- writing down
-
-    def _packed_row(self, clip: Measured, shard: Shard, stage: str, outcome: Outcome) -> Row:
-        key = self._line.stage_key(len(self._line) - 1, clip) + "-packed"
-        return self._row(shard.number, clip.video.id, clip.key, stage, key, outcome)
-
-    def _answered(self, work: Work, stage: int, outcome: Outcome, seconds: float = 0.0, worker: str = "") -> Row:
-        video = work.record if isinstance(work.record, Video) else work.record.video
-        name = self._line.stages[stage].name
-        row = self._row(work.shard, video.id, work.record.key, name, self._line.stage_key(stage, work.record), outcome)
-        model = self._line.models.get(name, "")
-        return replace(row, model=model, seconds=seconds, worker=worker)
-
-    def _row(self, shard: int, video: str, clip: str, stage: str, stage_key: str, outcome: Outcome) -> Row:
-        at = self._journal.now()
-        row = Row(shard=shard, video=video, clip=clip, stage=stage, stage_key=stage_key, outcome="done", at=at)
-        if isinstance(outcome, Rejected):
-            value = None if outcome.value is None else json.dumps(outcome.value)
-            return replace(row, outcome="rejected", why=outcome.why, value=value, scores=outcome.scores)
-        if isinstance(outcome, Crashed):
-            return replace(row, outcome="failed", why=outcome.error, value=outcome.message, error=outcome.traceback)
-        position = next((i for i, s in enumerate(self._line.stages) if s.name == stage), None)
-        if position is None or self._line.stages[position].gives is None:
-            return row  # a filter adds nothing
-        return replace(row, added=to_json(outcome), scores=getattr(outcome, "scores", {}))
-
-    def _write(self, row: Row) -> None:
-        self._journal.add(row)
-        self._watch.answered(row)
-
-    def _write_once(self, row: Row) -> None:
-        known = self._journal.known(row.shard, row.clip, row.stage_key)
-        if known is None or known.outcome != row.outcome:
-            self._write(row)
 
 
 def kept_fingerprints(storage: Storage) -> Iterator[tuple[str, tuple[str, ...]]]:

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.records import Measured, Rejected
 from pipeline.stages.measure import FINGERPRINT_FRAMES
+from pipeline.stages.rules import Duplicate
 
 _BLOCK_ROWS = 16_384
 _KEY_LENGTH = 20  # bytes, as `record_key` makes them
@@ -47,6 +49,16 @@ class DuplicateIndex:
         hashes = _parse(phash)
         answers = [self._nearest_in(block, hashes) for block in range(len(self._hashes))]
         return min(answers, default=None)
+
+    def rejected(self, clip: Measured, rule: Duplicate) -> Rejected | None:
+        """`clip`'s rejection where a kept clip is too near by `rule`; None where it is new."""
+        nearest = self.nearest(clip.phash)
+        broken = rule.broken({"duplicate.distance": nearest[0]}) if nearest else None
+        if nearest is None or broken is None:
+            return None
+        scores = clip.scores | {broken.rule: broken.value}
+        value = f"{nearest[0]} bits from {nearest[1]}"
+        return Rejected(stage="duplicate", why=broken.rule, value=value, scores=scores)
 
     def _nearest_in(self, block: int, hashes: NDArray[np.uint64]) -> tuple[int, str]:
         rows = min(_BLOCK_ROWS, self._size - block * _BLOCK_ROWS)
