@@ -1,6 +1,5 @@
 """What a running build shows: a bar and a table on a terminal, a plain line now and then elsewhere."""
 
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -49,9 +48,10 @@ class Tally:
 
     @property
     def seconds_left(self) -> float | None:
-        """By the share of the videos that were begun; None before any clip is decided."""
-        passed = self._clock() - self._began
-        return passed * (self.videos - self.begun) / self.begun if self.begun and self.rate else None
+        """By the share of the videos that were begun; None before any clip is decided, and once all are begun."""
+        if not self.rate or self.begun >= self.videos:
+            return None
+        return (self._clock() - self._began) * (self.videos - self.begun) / self.begun
 
     def line(self) -> str:
         left = "" if self.seconds_left is None else f", about {_duration(self.seconds_left)} left"
@@ -62,7 +62,7 @@ class Tally:
 
 
 @contextmanager
-def shown(stopping: Callable[[], bool], out: TextIO = sys.stderr, every: float = 5.0) -> Iterator[Watch]:
+def shown(stopping: Callable[[], bool], out: TextIO, every: float = 5.0) -> Iterator[Watch]:
     """A `Watch` that shows how the work goes until the block ends."""
     tally = Tally()
     with _live(tally) if out.isatty() else _plain(tally, out, every) as update:

@@ -40,7 +40,7 @@ def _build(args: argparse.Namespace) -> int:
     from pipeline.run import build
 
     recipe = load_recipe(args.recipe, args.set)
-    with _terminable() as stopping, shown(stopping) as watch:
+    with _terminable() as stopping, shown(stopping, sys.stderr) as watch:
         summary = build(args.source, args.dataset, recipe, _runner(args), limit=args.limit, watch=watch)
     return _report(summary, args)
 
@@ -49,7 +49,7 @@ def _refilter(args: argparse.Namespace) -> int:
     from pipeline.progress import shown
     from pipeline.run import refilter
 
-    with _terminable() as stopping, shown(stopping) as watch:
+    with _terminable() as stopping, shown(stopping, sys.stderr) as watch:
         summary = refilter(args.dataset, args.out, args.set, _runner(args), watch=watch)
     return _report(summary, args)
 
