@@ -93,10 +93,8 @@ class GroundingDino(Settings):
     box_threshold: float = Field(default=0.35, ge=0, le=1)  # score; the published default, as the next
     text_threshold: float = Field(default=0.25, ge=0, le=1)  # text score
     nms_iou: float = Field(default=0.8, ge=0, le=1)  # of two boxes of a noun above it the better one stays
-    short_side: PositiveInt = _PUBLISHED.short_side  # pixels that a frame's shorter side is resized to,
-    long_side: PositiveInt = (
-        _PUBLISHED.long_side
-    )  # or less, so that the longer stays within this; defaults are `size`'s
+    short_side: PositiveInt = _PUBLISHED.short_side  # pixels of the input's shorter side; each size has its default
+    long_side: PositiveInt = _PUBLISHED.long_side  # pixels; where the longer would be more, both are reduced
     frames: tuple[NonNegativeInt, ...] = (0,)  # numbers of the clip's frames to look at; the paper looks at the first
     device: str = "auto"
 
