@@ -8,7 +8,7 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, Field, ValidationError
 
-from pipeline.stage import AnyStage, Settings
+from pipeline.stage import PLACES, AnyStage, Settings
 from pipeline.stages.annotate import Captioner, Grounder, Namer, Segmenter, Tracker
 from pipeline.stages.cutter import Cutter
 from pipeline.stages.encoder import Encoder
@@ -92,9 +92,9 @@ def recipe_names() -> list[str]:
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """The settings in which two recipes differ, each as "a.b: old -> new"; what a worker takes of a machine is none."""
+    """The settings in which two recipes differ, each as "a.b: old -> new"; where it runs is none of them."""
     found = []
-    for key in sorted({*old, *new} - {"needs"}):
+    for key in sorted({*old, *new} - {"needs", *PLACES}):
         before, after = old.get(key), new.get(key)
         if isinstance(before, Mapping) and isinstance(after, Mapping):
             found += differences(before, after, f"{prefix}{key}.")

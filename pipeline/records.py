@@ -132,6 +132,7 @@ class Detection:
 
 @dataclass(frozen=True, kw_only=True)
 class Grounded(Named):
+    subject: str  # of the candidates the one that the clip is about: the best that is seen
     detections: tuple[Detection, ...]
     detector: str
 

@@ -17,6 +17,10 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+PLACES = frozenset({"checkpoint", "device"})
+"""Settings of a model that say where it lies and runs; what it is, its fingerprint says."""
+
+
 class Needs(Settings):
     """What one worker of a stage takes of a machine. Stages without a GPU share the workers of one pool."""
 
@@ -50,7 +54,8 @@ class Stage(Settings, Generic[A, B]):
 
     def digest(self) -> str:
         """Settings and fingerprint in one name: equal digests promise equal answers."""
-        return record_key(self.name, self.model_dump_json(exclude=set(self.outside)), self.fingerprint())
+        settings = self.model_dump_json(exclude={**dict.fromkeys(self.outside, True), "model": {*PLACES}})
+        return record_key(self.name, settings, self.fingerprint())
 
 
 AnyStage: TypeAlias = Stage[Any, Any]

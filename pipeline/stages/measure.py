@@ -47,7 +47,7 @@ def measure_detections(record: Grounded) -> dict[str, float]:
 
 
 def _subject_detections(record: Grounded) -> list[Detection]:
-    of_subject = [d for d in record.detections if d.noun == record.subjects[0]]
+    of_subject = [d for d in record.detections if d.noun == record.subject]
     first = min((d.frame for d in of_subject), default=0)
     return [d for d in of_subject if d.frame == first]
 

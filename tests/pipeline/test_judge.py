@@ -58,6 +58,7 @@ def clip(tmp_path: Path) -> Clips:
             caption="a dog",
             caption_author="source",
             subjects=("dog",),
+            subject="dog",
             namer="source",
             detections=(Detection(noun="dog", frame=0, box=first, score=0.9),) * dogs,
             detector="source",

@@ -50,6 +50,7 @@ def tracked(boxes: Sequence[Box | None]) -> Tracked:
         caption="a dog",
         caption_author="source",
         subjects=("dog",),
+        subject="dog",
         namer="source",
         detections=tuple(detection(box) for box in boxes[:1] if box is not None),
         detector="source",
