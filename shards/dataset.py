@@ -187,7 +187,9 @@ def read_info(storage: Storage) -> DatasetInfo:
     except Missing:
         raise ValueError(f"{storage.url} is not a dataset: it has no {INFO}; check the path") from None
     except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise ValueError(f"{storage.url}/{INFO} is damaged ({error!r}); remove that file and run the build again") from None
+        raise ValueError(
+            f"{storage.url}/{INFO} is damaged ({error!r}); remove that file and run the build again"
+        ) from None
 
 
 def _kept(columns: Sequence[str] | None) -> list[str]:

@@ -1,6 +1,6 @@
 """Clips whose source says nothing of boxes and masks go through the networks of the recipe, end to end.
 
-The networks are small and seeded, so what they find is arbitrary; that it is found, kept, resumed and stored alike is not.
+The networks are small and seeded, so what they find is arbitrary; that it is kept, stored and resumed alike is not.
 """
 
 import hashlib
