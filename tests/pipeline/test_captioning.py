@@ -7,7 +7,6 @@ from pathlib import Path
 import huggingface_hub.constants
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,7 +22,7 @@ from pipeline.models.captioning import (
 )
 from tests.pipeline import tiny_models
 
-torch.set_num_threads(1)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 SAVERS: dict[str, Callable[[Path], None]] = {
     "vit-gpt2": tiny_models.save_vit_gpt2,

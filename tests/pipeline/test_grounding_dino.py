@@ -1,6 +1,5 @@
 """Grounding DINO: its boxes against the network asked by hand, nouns and tokens, and the weights it takes."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +25,7 @@ from tests.pipeline.grounding_dino_small import WORDS, seeded_network, write_tex
 TOLERANCE = 2e-4  # of a score: it is rounded, and sums differ in the last bits with the size of a batch
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """Segment Anything: masks against the package's own predictor, batches, scores, and the weights it takes."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +18,7 @@ SIZE = (120, 200)
 BOXES = ((10, 20, 90, 80), (0, 0, 200, 120), (150, 100, 151, 101), (60, 5, 130, 118))
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from shards import rle, video
 from tests.pipeline import tiny_models
 from tests.pipeline.deva_seeded import as_bytes, repeating_network, seeded_frames, seeded_masks, seeded_network
 
-torch.set_num_threads(1)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 SIZE = (48, 64)
 NUM_FRAMES = 20
@@ -225,7 +225,10 @@ def test_sam2_follows_objects_as_if_each_were_alone(sam2: Track, clip: str) -> N
     both = sam2(clip, NUM_FRAMES, [segment(MASKS[0]), segment(MASKS[1])])
     for tracklet, mask in zip(both, MASKS, strict=True):
         (alone,) = sam2(clip, NUM_FRAMES, [segment(mask)])
-        assert (alone.masks, alone.series) == (tracklet.masks, tracklet.series)
+        # Sums differ in the last bits with the size of a batch: a pixel at the very threshold may change sides.
+        assert np.mean(rle.decode_clip(alone.masks, SIZE) != rle.decode_clip(tracklet.masks, SIZE)) < 1e-3
+        for name, series in tracklet.series.items():
+            assert alone.series[name] == pytest.approx(series, abs=1e-3), name
 
 
 def test_sam2_forgets_only_what_it_no_longer_needs(sam2: Track, folder: Path, clip: str) -> None:
