@@ -1,0 +1,1 @@
+"""What each small model learns in the practice world, and from what."""
