@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 def load_weights(network: "nn.Module", path: str | Path, *, mend: str, leftovers: frozenset[str] = frozenset()) -> None:
     """Fills `network` with the weights in `path`: every tensor by its name and shape, in the network's precision.
 
-    `path` is what `torch.save` wrote of a state dict, bare or under "model", its names with or without the
-    "module." of a data-parallel wrapper. `leftovers` names tensors of the training that the network has no use for.
+    `path` is a .safetensors file, or what `torch.save` wrote of a state dict, bare or under "model"; names with or
+    without the "module." of a data-parallel wrapper. `leftovers` names tensors of the training that the network has no
+    use for.
     Raises `ValueError` in one line that ends with `mend`.
     """
     weights = _read(path, mend)
@@ -39,21 +40,40 @@ def _sha256(path: str, _size: int, _changed: int) -> str:
 
 
 def _read(path: str | Path, mend: str) -> "dict[str, Tensor]":
-    import torch
-
     if not Path(path).is_file():
         raise ValueError(f"{path}: no such file of weights; {mend}")
+    weights = _safetensors(path, mend) if Path(path).suffix == ".safetensors" else _pickled(path, mend)
+    return {name.removeprefix("module."): tensor for name, tensor in weights.items()}
+
+
+def _safetensors(path: str | Path, mend: str) -> "dict[str, Tensor]":
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise _no_weights(path, error, mend) from error
+
+
+def _pickled(path: str | Path, mend: str) -> "dict[str, Tensor]":
+    import torch
+
     try:
         # Weights only: a checkpoint comes from somebody else, and a pickle may run anything.
         content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, EOFError, RuntimeError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ValueError(f"{path}: no file of weights ({reason}); {mend}") from error
+        raise _no_weights(path, error, mend) from error
     if isinstance(content, Mapping) and isinstance(content.get("model"), Mapping):
         content = content["model"]
     if not isinstance(content, Mapping) or not all(isinstance(value, torch.Tensor) for value in content.values()):
         raise ValueError(f"{path}: holds no tensors by name; {mend}")
-    return {str(name).removeprefix("module."): tensor for name, tensor in content.items()}
+    return {str(name): tensor for name, tensor in content.items()}
+
+
+def _no_weights(path: str | Path, error: Exception, mend: str) -> ValueError:
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    return ValueError(f"{path}: no file of weights ({reason}); {mend}")
 
 
 def _check(path: str | Path, weights: "Mapping[str, Tensor]", expected: "Mapping[str, Tensor]", mend: str) -> None:
