@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
 from pipeline.models.weights import sha256
 from pipeline.records import Detection
@@ -95,7 +95,6 @@ class GroundingDino(Settings):
     nms_iou: float = Field(default=0.8, ge=0, le=1)  # of two boxes of a noun above it the better one stays
     short_side: PositiveInt = _PUBLISHED.short_side  # pixels of the input's shorter side; each size has its default
     long_side: PositiveInt = _PUBLISHED.long_side  # pixels; where the longer would be more, both are reduced
-    frames: tuple[NonNegativeInt, ...] = (0,)  # numbers of the clip's frames to look at; the paper looks at the first
     device: str = "auto"
 
     @model_validator(mode="before")
