@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
-from pipeline.models.deva.settings import PUBLISHED, Propagation, Widths
+from pipeline.models.deva.settings import SIZES, Propagation, Size
 from pipeline.models.pretrained import Device, chosen_device
 from pipeline.models.tracking import ClipFrames, Masks, Seen, track_segments
 from pipeline.models.weights import sha256
@@ -18,7 +18,7 @@ class DevaTracker(Settings):
     """
 
     checkpoint: str  # the file DEVA-propagation.pth
-    widths: Widths = PUBLISHED
+    size: Size = "published"
     propagation: Propagation = Propagation()
     device: Device = "auto"
 
@@ -30,7 +30,8 @@ class DevaTracker(Settings):
         from pipeline.models.deva.build import load
         from pipeline.models.deva.propagator import Propagator
 
-        propagator = Propagator(load(self.checkpoint, self.widths, chosen_device(self.device)), self.propagation)
+        network = load(self.checkpoint, SIZES[self.size], chosen_device(self.device))
+        propagator = Propagator(network, self.propagation)
 
         def follow(clip: ClipFrames, seed: int, masks: Masks) -> Iterator[Seen]:
             return propagator.track_from(clip, clip.num_frames, seed, masks)

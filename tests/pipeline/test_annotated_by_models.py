@@ -48,7 +48,7 @@ def recipe(weights: Path) -> Recipe:
         f"grounder.model={{checkpoint: {weights}/dino.pth, size: embedded, text_encoder: {weights}/bert, "
         "box_threshold: 0.0, text_threshold: 0.0, nms_iou: 0.05, device: cpu}",
         f"segmenter.model={{checkpoint: {weights}/sam.pth, size: embedded, device: cpu}}",
-        f"tracker.model={{checkpoint: {weights}/deva.pth, widths: {SMALL.model_dump_json()}, device: cpu}}",
+        f"tracker.model={{checkpoint: {weights}/deva.pth, size: embedded, device: cpu}}",
         "rules={}",
     ]
     return load_recipe("embedded", sets)

@@ -70,7 +70,7 @@ def clip(folder: Path) -> str:
 
 @pytest.fixture(scope="module")
 def deva(folder: Path) -> Track:
-    return DevaTracker(checkpoint=str(folder / "deva.pth"), widths=SMALL, propagation=TIGHT, device="cpu").open()
+    return DevaTracker(checkpoint=str(folder / "deva.pth"), size="embedded", propagation=TIGHT, device="cpu").open()
 
 
 @pytest.fixture(scope="module")
@@ -195,7 +195,9 @@ def test_deva_gives_what_its_propagator_gives(deva: Track, clip: str) -> None:
 
 def test_deva_carries_masks_to_both_ends(folder: Path, clip: str) -> None:
     """A network that sees objects where they last were keeps them."""
-    track = DevaTracker(checkpoint=str(folder / "repeating.pth"), widths=SMALL, propagation=TIGHT, device="cpu").open()
+    track = DevaTracker(
+        checkpoint=str(folder / "repeating.pth"), size="embedded", propagation=TIGHT, device="cpu"
+    ).open()
     mask = np.zeros(SIZE, bool)
     mask[16:, :32] = True
     (tracklet,) = track(clip, NUM_FRAMES, [segment(mask, frame=7)])
@@ -217,7 +219,7 @@ def test_devas_fingerprint_is_its_checkpoints_digest(folder: Path) -> None:
 
 
 def test_a_checkpoint_of_another_size_is_refused(folder: Path) -> None:
-    with pytest.raises(ValueError, match="not DEVA's propagation network"):
+    with pytest.raises(ValueError, match="weights of another"):
         DevaTracker(checkpoint=str(folder / "deva.pth")).open()
 
 

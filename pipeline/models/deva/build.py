@@ -4,15 +4,13 @@ The code is this project's own (Apache-2.0). The published weights, `DEVA-propag
 fetch them under that licence.
 """
 
-import pickle
-from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from pipeline.models.deva.network import Deva, KeyProjection, MaskDecoder, MaskEncoder, PixelEncoder
 from pipeline.models.deva.settings import PUBLISHED, Widths
+from pipeline.models.weights import load_weights
 
 
 def build(widths: Widths = PUBLISHED) -> Deva:
@@ -28,36 +26,10 @@ def build(widths: Widths = PUBLISHED) -> Deva:
 
 
 def load(path: str | Path, widths: Widths = PUBLISHED, device: str | torch.device = "cpu") -> Deva:
-    """The network with the weights in `path`, a `state_dict` as `torch.save` writes it, ready for tracking.
+    """The network with the weights in `path`, ready for tracking.
 
-    Raises `ValueError` where the file is no such thing or its tensors are not those of `widths`.
+    Raises `ValueError` where the file holds no weights or those of other widths.
     """
-    try:
-        weights = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, EOFError, RuntimeError) as error:
-        raise ValueError(f"{path}: no file of weights ({_first_line(error)}); fetch it again") from error
     network = build(widths)
-    _check(path, weights, network.state_dict())
-    network.load_state_dict(weights)
+    load_weights(network, path, mend="load it with the widths it was trained with, or take DEVA-propagation.pth")
     return network.eval().to(device)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
-
-
-def _check(path: str | Path, weights: object, expected: Mapping[str, Tensor]) -> None:
-    if not isinstance(weights, Mapping):
-        raise ValueError(f"{path}: holds a {type(weights).__name__}, not a dict of tensors by name")
-    missing, foreign = sorted(expected.keys() - weights.keys()), sorted(weights.keys() - expected.keys())
-    if missing or foreign:
-        raise ValueError(
-            f"{path}: not DEVA's propagation network: {len(missing)} tensors missing {missing[:2]}, "
-            f"{len(foreign)} foreign {foreign[:2]}; take DEVA-propagation.pth"
-        )
-    for name, tensor in expected.items():
-        if weights[name].shape != tensor.shape:
-            raise ValueError(
-                f"{path}: {name} is {tuple(weights[name].shape)}, these widths need {tuple(tensor.shape)}; "
-                "load it with the widths it was trained with"
-            )

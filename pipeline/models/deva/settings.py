@@ -1,6 +1,6 @@
 """Sizes of the network, and settings of the propagation and its semi-online mode; defaults are the published ones."""
 
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from pydantic import Field, PositiveInt, model_validator
 
@@ -21,6 +21,9 @@ class Widths(Settings):
 
 PUBLISHED = Widths()
 SMALL = Widths(stem=16, pixel=64, key=32, value=64, hidden=32, image_blocks=(1, 1, 1), mask_blocks=(1, 1, 1))
+
+Size: TypeAlias = Literal["published", "embedded"]
+SIZES: dict[Size, Widths] = {"published": PUBLISHED, "embedded": SMALL}
 
 
 class Propagation(Settings):
