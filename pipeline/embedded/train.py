@@ -65,6 +65,7 @@ class Run:
             [p for p in self.network.parameters() if p.requires_grad],
             lr=self.task.learning_rate,
             weight_decay=self.task.weight_decay,
+            fused=True,
         )
         self.step = 0
         self._resume()
@@ -109,6 +110,7 @@ class Run:
         rate = _rate(self.task, self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
+        torch.manual_seed(self.step)  # what is random in a loss is the step's own, however often the run was stopped
         losses = self.task.losses(self.network, _moved(batch, self.device))
         loss = torch.stack(list(losses.values())).sum()
         if not torch.isfinite(loss):
@@ -195,6 +197,9 @@ def main() -> int:
     parser.add_argument("--weights", type=Path, default=WEIGHTS, help="where the weights go (default: the package)")
     parser.add_argument("--workers", type=int, default=0, help="processes that draw batches (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=1, help="of the training itself (default: %(default)s)")
+    parser.add_argument(
+        "--export", action="store_true", help="write the weights of the runs as they stand, untrained on"
+    )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -202,7 +207,7 @@ def main() -> int:
         if name not in TASKS:
             parser.error(f"no task {name!r}: known are {', '.join(TASKS)}")
         run = Run(task=task(name), runs=args.runs, device=torch.device(args.device), workers=args.workers)
-        if not run.train():
+        if not args.export and not run.train():
             print(f"{name}: stopped at step {run.step}; run the same command again to go on", file=sys.stderr)
             return 130
         run.task.save(run.averaged, args.weights)
