@@ -3,42 +3,36 @@
 What the source does not bring, a model of the recipe writes. A stage without a model rejects the clip there, by name.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
-from typing import Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, TypeAlias, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
-from pydantic import TypeAdapter
+from pydantic import Field, StrictInt
 
 from pipeline.models.caption_faults import CaptionFault, checked_caption
-from pipeline.models.captioning import Caption, bound_texts, sampled
+from pipeline.models.captioning import Caption, Frames, bound_texts, sampled
 from pipeline.models.deva_tracker import DevaTracker
 from pipeline.models.grounding_dino import GroundingDino
 from pipeline.models.nouns import NounFinder, Subject
 from pipeline.models.sam2_tracker import Sam2Tracker
 from pipeline.models.segment_anything import SegmentAnything
-from pipeline.models.tracking import EmptyMask
+from pipeline.models.tracking import EmptyMask, Frame
 from pipeline.records import (
     Captioned,
     Detection,
     Encoded,
-    FirstMask,
-    FrameBoxes,
     Grounded,
-    IndexedMasks,
     Named,
     Rejected,
-    Segment,
     Segmented,
     Tracked,
-    TrackFile,
-    Tracklet,
     grow,
 )
 from pipeline.sources import annotations
 from pipeline.stage import Stage
-from shards import rle
+from pipeline.stages import brought
 from shards import video as videos
 
 SOURCE = "source"
@@ -118,7 +112,7 @@ class Captioner(_Annotator[Encoded, Captioned]):
         caption = " ".join((video.caption or "").split())
         if caption:
             return grow(Captioned, record, caption=caption, caption_author=video.caption_by)
-        nouns = _source_nouns(record)
+        nouns = brought.nouns(record)
         if self.model is not None or self.template is None or not nouns:
             return None
         caption = self.template.format(subject=" and a ".join(nouns))
@@ -129,7 +123,7 @@ class Captioner(_Annotator[Encoded, Captioned]):
         settings, write = self.model, self.model.open()
 
         def ask(records: Sequence[Encoded]) -> list[Captioned | Rejected]:
-            clips = [_frames(record, sampled(record.num_frames, settings.num_frames)) for record in records]
+            clips = [_clip(record, sampled(record.num_frames, settings.num_frames)) for record in records]
             captions = bound_texts(clips, write(clips))
             return [self._checked(record, *caption) for record, caption in zip(records, captions, strict=True)]
 
@@ -144,6 +138,11 @@ class Captioner(_Annotator[Encoded, Captioned]):
         return grow(Captioned, record, caption=caption, caption_author=author)
 
 
+def _clip(record: Encoded, numbers: Sequence[int]) -> Frames:
+    """Those frames of the clip, which rise, [F, H, W, 3]."""
+    return np.stack(list(videos.frames(record.path, numbers)))
+
+
 class Namer(_Annotator[Captioned, Named]):
     """Subject words, best candidate first: the source's own, else those that the model finds in the caption."""
 
@@ -155,7 +154,7 @@ class Namer(_Annotator[Captioned, Named]):
     model: NounFinder | None = None
 
     def _brought(self, record: Captioned) -> Named | Rejected | None:
-        nouns = _source_nouns(record)
+        nouns = brought.nouns(record)
         return grow(Named, record, subjects=nouns, namer=SOURCE) if nouns else None
 
     def _asking(self) -> Callable[[Sequence[Captioned]], list[Named | Rejected]]:
@@ -181,10 +180,16 @@ def _finder(model: NounFinder) -> tuple[Callable[[Sequence[str]], list[tuple[Sub
     return model.open(), model.fingerprint()
 
 
-class Grounder(_Annotator[Named, Grounded]):
-    """Boxes of the subject in the first frame (the paper detects there only, Sec. 4.4).
+FrameNumber: TypeAlias = StrictInt | Annotated[float, Field(gt=0, lt=1)]
+"""A frame of a clip: its number from 0, from -1 backwards from the end, or a share of the clip's length."""
 
-    The model is asked for every candidate; the subject is the best candidate that it sees.
+
+class Grounder(_Annotator[Named, Grounded]):
+    """Boxes of the subject in the first of `frames`, in the order given, in which it is seen.
+
+    The paper looks at the first frame only (Sec. 4.4); `frames: [0, 0.5, -1]` finds subjects that enter late. A number
+    beyond a clip's end stands for the end. A model is asked for every candidate in all frames at once; the subject is
+    the best candidate that it sees in any of them. Boxes of one frame only go on, so that no subject counts twice.
     """
 
     name: ClassVar[str] = "grounder"
@@ -192,19 +197,12 @@ class Grounder(_Annotator[Named, Grounded]):
     lacks: ClassVar[str] = "box"
 
     model: GroundingDino | None = None
+    frames: tuple[FrameNumber, ...] = Field((0,), min_length=1)
 
     def _brought(self, record: Named) -> Grounded | Rejected | None:
-        annotation = record.video.annotation
-        if annotation is None:
+        found = brought.detections(record, frame_numbers(self.frames, record.num_frames))
+        if found is None:
             return None
-        if isinstance(annotation, FrameBoxes):
-            boxes = [(annotation.noun, annotations.boxes(annotation, *_place(record))[0])]
-        elif isinstance(annotation, FirstMask):
-            boxes = [(annotation.noun, rle.box(annotations.first_mask(annotation, *_place(record)), _size(record)))]
-        else:
-            tracks = _source_tracks(record)
-            boxes = [(t.noun, None if t.masks[0] is None else rle.box(t.masks[0], _size(record))) for t in tracks]
-        found = tuple(Detection(noun=noun, frame=0, box=box, score=None) for noun, box in boxes if box is not None)
         return grow(Grounded, record, subject=record.subjects[0], detections=found, detector=SOURCE)
 
     def _asking(self) -> Callable[[Sequence[Named]], list[Grounded | Rejected]]:
@@ -212,22 +210,50 @@ class Grounder(_Annotator[Named, Grounded]):
         detect, who = self.model.open(), f"grounding dino {self.model.size}"
 
         def ask(records: Sequence[Named]) -> list[Grounded | Rejected]:
-            found = detect([(_frames(record, (0,))[0], record.subjects) for record in records])
-            return [_seen(record, detections, who) for record, detections in zip(records, found, strict=True)]
+            looks = [_look(record, frame_numbers(self.frames, record.num_frames)) for record in records]
+            questions = [
+                (frame, record.subjects) for record, look in zip(records, looks, strict=True) for frame in look.values()
+            ]
+            found = iter(detect(questions))
+            return [
+                _seen(record, {number: next(found) for number in look}, who)
+                for record, look in zip(records, looks, strict=True)
+            ]
 
         return ask
 
 
-def _seen(record: Named, detections: Sequence[Detection], who: str) -> Grounded:
-    """The best candidate that was seen is the subject; other candidates' boxes are left out."""
-    nouns = {detection.noun for detection in detections}
+def frame_numbers(frames: Sequence[FrameNumber], num_frames: int) -> tuple[int, ...]:
+    """Numbers of those frames in a clip of `num_frames`, in their order, each once."""
+    return tuple(dict.fromkeys(_frame_number(frame, num_frames) for frame in frames))
+
+
+def _frame_number(frame: FrameNumber, num_frames: int) -> int:
+    if isinstance(frame, float):
+        return int(frame * num_frames)
+    return min(frame, num_frames - 1) if frame >= 0 else max(frame + num_frames, 0)
+
+
+def _look(record: Encoded, numbers: Sequence[int]) -> dict[int, Frame]:
+    """Those frames of the clip, in that order."""
+    rising = sorted(numbers)
+    frames = dict(zip(rising, videos.frames(record.path, rising), strict=True))
+    return {number: frames[number] for number in numbers}
+
+
+def _seen(record: Named, found: Mapping[int, Sequence[Detection]], who: str) -> Grounded:
+    """The best candidate that was seen is the subject; other candidates' boxes and later frames' are left out."""
+    nouns = {detection.noun for detections in found.values() for detection in detections}
     subject = next((noun for noun in record.subjects if noun in nouns), record.subjects[0])
-    of_subject = tuple(detection for detection in detections if detection.noun == subject)
-    return grow(Grounded, record, subject=subject, detections=of_subject, detector=who)
+    of_subject = (
+        tuple(replace(detection, frame=number) for detection in detections if detection.noun == subject)
+        for number, detections in found.items()
+    )
+    return grow(Grounded, record, subject=subject, detections=next(filter(None, of_subject), ()), detector=who)
 
 
 class Segmenter(_Annotator[Grounded, Segmented]):
-    """A mask for each detection."""
+    """A mask for each detection, in its frame."""
 
     name: ClassVar[str] = "segmenter"
     gives: ClassVar[type | None] = Segmented
@@ -236,24 +262,15 @@ class Segmenter(_Annotator[Grounded, Segmented]):
     model: SegmentAnything | None = None
 
     def _brought(self, record: Grounded) -> Segmented | Rejected | None:
-        annotation = record.video.annotation
-        if isinstance(annotation, FirstMask):
-            masks = [annotations.first_mask(annotation, *_place(record))]
-        else:
-            masks = [track.masks[0] for track in _source_tracks(record) if track.masks[0] is not None]
-        if not masks:
-            return None
-        segments = tuple(
-            Segment(detection=detection, mask=mask) for detection, mask in zip(record.detections, masks, strict=True)
-        )
-        return grow(Segmented, record, segments=segments, segmenter=SOURCE)
+        segments = brought.segments(record)
+        return grow(Segmented, record, segments=segments, segmenter=SOURCE) if segments else None
 
     def _asking(self) -> Callable[[Sequence[Grounded]], list[Segmented | Rejected]]:
         assert self.model is not None
         segment, who = self.model.open(), f"segment anything {self.model.size}"
 
         def ask(records: Sequence[Grounded]) -> list[Segmented | Rejected]:
-            found = segment([(_frames(record, (0,))[0], record.detections) for record in records])
+            found = segment([(_detected_frame(record), record.detections) for record in records])
             return [
                 grow(Segmented, record, segments=segments, segmenter=who)
                 if segments
@@ -262,6 +279,12 @@ class Segmenter(_Annotator[Grounded, Segmented]):
             ]
 
         return ask
+
+
+def _detected_frame(record: Grounded) -> Frame:
+    """The frame of the record's detections, which are all of one; the first where there is none."""
+    (number,) = {detection.frame for detection in record.detections} or {0}
+    return _look(record, (number,))[number]
 
 
 class Tracker(_Annotator[Segmented, Tracked]):
@@ -274,7 +297,7 @@ class Tracker(_Annotator[Segmented, Tracked]):
     model: DevaTracker | Sam2Tracker | None = None
 
     def _brought(self, record: Segmented) -> Tracked | Rejected | None:
-        tracks = tuple(track for track in _source_tracks(record) if track.masks[0] is not None)
+        tracks = brought.followed(record)
         return grow(Tracked, record, tracks=tracks, tracker=SOURCE) if tracks else None
 
     def _asking(self) -> Callable[[Sequence[Segmented]], list[Tracked | Rejected]]:
@@ -292,53 +315,3 @@ class Tracker(_Annotator[Segmented, Tracked]):
             return grow(Tracked, record, tracks=present, tracker=who)
 
         return lambda records: [ask_one(record) for record in records]
-
-
-def _frames(record: Encoded, numbers: Sequence[int]) -> NDArray[np.uint8]:
-    """Those frames of the clip, [F, H, W, 3]."""
-    return np.stack(list(videos.frames(record.path, numbers)))
-
-
-def _size(record: Encoded) -> rle.Size:
-    return record.height, record.width
-
-
-def _place(record: Encoded) -> tuple[tuple[int, int], rle.Size, tuple[float, float]]:
-    """Where the clip lies in its source: span in frames, size, scale."""
-    return (record.first_frame, record.num_frames), _size(record), record.scale
-
-
-def _source_tracks(record: Encoded) -> tuple[Tracklet, ...]:
-    """The tracks that the source brings, of the record's subjects once it has any; in the order of the subjects."""
-    annotation = record.video.annotation
-    if not isinstance(annotation, IndexedMasks | TrackFile):
-        return ()
-    text = _ANNOTATION.dump_json(annotation).decode()
-    if not isinstance(record, Named):
-        return _opened(text, *_place(record), noun=None)
-    tracks = _opened(text, *_place(record), noun=record.subjects[0])
-    wanted = [track for track in tracks if track.noun in record.subjects]
-    return tuple(sorted(wanted, key=lambda track: (record.subjects.index(track.noun), track.id)))
-
-
-_ANNOTATION: TypeAdapter[IndexedMasks | TrackFile] = TypeAdapter(IndexedMasks | TrackFile)
-
-
-@lru_cache(maxsize=16)  # a clip's annotators ask one after another
-def _opened(
-    annotation: str, span: annotations.Span, size: rle.Size, scale: annotations.Scale, noun: str | None
-) -> tuple[Tracklet, ...]:
-    return annotations.tracks(_ANNOTATION.validate_json(annotation), span, size, scale, noun=noun)
-
-
-def _source_nouns(record: Encoded) -> tuple[str, ...]:
-    """Subject words that the source brings: said of the video, or of what is annotated in it."""
-    annotation = record.video.annotation
-    if record.video.nouns:
-        return record.video.nouns
-    if isinstance(annotation, FrameBoxes | FirstMask):
-        return (annotation.noun,)
-    if isinstance(annotation, IndexedMasks):
-        return tuple(dict.fromkeys(annotation.nouns.values()))
-    nouns = [track.noun for track in _source_tracks(record) if track.noun]
-    return tuple(dict.fromkeys(nouns))

@@ -171,7 +171,7 @@ def test_the_subject_is_the_best_candidate_that_is_seen() -> None:
     captioned = grow(Captioned, encoded("aa", "a.mp4"), caption="a cat and a dog", caption_author="source")
     named = grow(Named, captioned, subjects=("morning", "cat", "dog"), namer="model")
     boxes = tuple(Detection(noun=noun, frame=0, box=(0, 0, 4, 4), score=0.5) for noun in ("dog", "cat", "dog"))
-    seen = _seen(named, boxes, "model")
+    seen = _seen(named, {0: boxes}, "model")
     assert seen.subject == "cat"
     assert [detection.noun for detection in seen.detections] == ["cat"]
-    assert _seen(named, (), "model").detections == ()
+    assert _seen(named, {0: ()}, "model").detections == ()
