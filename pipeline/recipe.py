@@ -1,7 +1,7 @@
 """Recipes: every setting of a build in one typed object, from a YAML file and `--set a.b=c`."""
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
@@ -9,10 +9,11 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError
 
 from pipeline.stage import PLACES, AnyStage, Settings
-from pipeline.stages.annotate import Captioner, Grounder, Namer, Segmenter, Tracker
+from pipeline.stages.annotate import Captioner, Namer
 from pipeline.stages.cutter import Cutter
 from pipeline.stages.encoder import Encoder
 from pipeline.stages.judge import Judge, Measurer, Screener
+from pipeline.stages.locate import Grounder, Segmenter, Tracker
 from pipeline.stages.rules import Rules
 
 FOLDER = Path(__file__).parent / "recipes"
@@ -49,7 +50,7 @@ class Recipe(Settings):
             self.grounder,
             Screener(rules=self.rules),
             self.segmenter,
-            self.tracker,
+            self.tracker.asking(self.grounder.model, self.segmenter.model),
             self.measurer,
             Judge(rules=self.rules),
         ]
@@ -135,19 +136,32 @@ def _assign(values: dict[str, Any], assignment: str) -> None:
 
 def _explain(fault: Any) -> str:
     """One line for one of pydantic's errors."""
-    path = ".".join(str(part) for part in fault["loc"])
+    path = _path(fault["loc"])
     if fault["type"] != "extra_forbidden":
         return f"{path}={fault['input']!r}: {fault['msg'][0].lower()}{fault['msg'][1:]}"
     *parents, leaf = fault["loc"]
-    known = _keys_at(Recipe, parents)
+    known = _keys_at(parents)
     near = difflib.get_close_matches(str(leaf), known, n=1, cutoff=0.4)
-    hint = f"did you mean {'.'.join([*map(str, parents), near[0]])}?" if near else f"known: {', '.join(known)}"
+    hint = f"did you mean {_path([*parents, near[0]])}?" if near else f"known: {', '.join(known)}"
     return f"unknown setting {path}; {hint}"
 
 
-def _keys_at(model: Any, parents: Iterable[Any]) -> list[str]:
+def _path(location: Iterable[Any]) -> str:
+    """As a recipe has it: without the names of classes, with which pydantic tells apart what a setting may be."""
+    return ".".join(str(part) for part in location if not str(part)[:1].isupper())
+
+
+def _keys_at(parents: Iterable[Any]) -> list[str]:
+    models: list[type[BaseModel]] = [Recipe]
     for parent in parents:
-        kinds = [model.model_fields[parent].annotation]
-        kinds += get_args(kinds[0])
-        model = next(kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel))
-    return list(model.model_fields)
+        chosen = [model for model in models if model.__name__ == parent]
+        fields = [model.model_fields[parent] for model in models if parent in model.model_fields]
+        models = chosen or [inner for field in fields for inner in _models_in(field.annotation)]
+    return list(dict.fromkeys(name for model in models for name in model.model_fields))
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _models_in(part)

@@ -1,6 +1,6 @@
 """What trackers have in common: segments in, one `Tracklet` for each of them out, whatever carries the masks."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol, TypeAlias
 
 import numpy as np
@@ -75,13 +75,16 @@ class ClipFrames:
         return videos.frames(self._path, numbers, info=self._info)
 
 
-class _Row(NamedTuple):
+class Row(NamedTuple):
     """One frame's entry of a track."""
 
     mask: Rle | None
     confidence: float | None
-    area: float | None
+    area: float
     shift: float | None
+
+
+ABSENT = Row(None, None, 0.0, None)
 
 
 def track_segments(path: str, num_frames: int, segments: Sequence[Segment], follow: Follow) -> tuple[Tracklet, ...]:
@@ -100,14 +103,37 @@ def track_segments(path: str, num_frames: int, segments: Sequence[Segment], foll
     """
     clip = ClipFrames(path, num_frames)
     masks = np.stack([_mask(segment, clip.size) for segment in segments]) if segments else np.zeros((0, 1, 1), bool)
-    rows: dict[int, dict[int, _Row]] = {k: {} for k in range(len(segments))}
+    rows: dict[int, dict[int, Row]] = {k: {} for k in range(len(segments))}
     for seed, group in _by_frame(segments):
         for seen in follow(clip, seed, masks[group]):
-            counts = rle.encode_clip(seen.masks)
-            for k, row in zip(group, zip(counts, seen.confidence, seen.area, seen.shift, strict=True), strict=True):
-                rows[k][seen.index] = _Row(row[0], *map(_rounded, row[1:]))
+            for k, row in zip(group, rows_of(seen), strict=True):
+                rows[k][seen.index] = row
     return tuple(
-        _tracklet(k + 1, segment, [rows[k][t] for t in range(num_frames)]) for k, segment in enumerate(segments)
+        tracklet(k + 1, segment.detection.noun, [rows[k][t] for t in range(num_frames)], _scores(segment))
+        for k, segment in enumerate(segments)
+    )
+
+
+def rows_of(seen: Seen) -> list[Row]:
+    """The entry of each of a frame's objects."""
+    columns = zip(rle.encode_clip(seen.masks), seen.confidence, seen.area, seen.shift, strict=True)
+    return [Row(mask, _rounded(sure), round(area, DIGITS), _rounded(shift)) for mask, sure, area, shift in columns]
+
+
+def tracklet(track_id: int, noun: str, rows: Sequence[Row], scores: Mapping[str, float | None]) -> Tracklet:
+    """A track of its entries in every frame; to those of `scores` that are known comes the mean confidence."""
+    sure = [row.confidence for row in rows if row.confidence is not None]
+    scores = {**scores, "confidence": sum(sure) / len(sure) if sure else None}
+    return Tracklet(
+        id=track_id,
+        noun=noun,
+        masks=tuple(row.mask for row in rows),
+        scores={name: round(score, DIGITS) for name, score in scores.items() if score is not None},
+        series={
+            "confidence": tuple(row.confidence for row in rows),
+            "area": tuple(row.area for row in rows),
+            "shift": tuple(row.shift for row in rows),
+        },
     )
 
 
@@ -124,27 +150,13 @@ def _by_frame(segments: Sequence[Segment]) -> list[tuple[int, list[int]]]:
     return [(t, [k for k, segment in enumerate(segments) if segment.detection.frame == t]) for t in frames]
 
 
-def _tracklet(track_id: int, segment: Segment, rows: Sequence[_Row]) -> Tracklet:
-    detection = segment.detection
-    sure = [row.confidence for row in rows if row.confidence is not None]
-    scores = {
-        "detector": detection.score,
-        "text": detection.text_score,
+def _scores(segment: Segment) -> dict[str, float | None]:
+    return {
+        "detector": segment.detection.score,
+        "text": segment.detection.text_score,
         "predicted_iou": segment.predicted_iou,
         "stability": segment.stability,
-        "confidence": _rounded(sum(sure) / len(sure)) if sure else None,
     }
-    return Tracklet(
-        id=track_id,
-        noun=detection.noun,
-        masks=tuple(row.mask for row in rows),
-        scores={name: score for name, score in scores.items() if score is not None},
-        series={
-            "confidence": tuple(row.confidence for row in rows),
-            "area": tuple(row.area for row in rows),
-            "shift": tuple(row.shift for row in rows),
-        },
-    )
 
 
 def _rounded(value: float | None) -> float | None:

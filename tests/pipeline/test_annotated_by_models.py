@@ -20,7 +20,8 @@ from pipeline.recipe import Recipe, load_recipe
 from pipeline.records import Captioned, Detection, Encoded, Named, Rejected, Video, grow
 from pipeline.run import build, refilter
 from pipeline.runners.local import local
-from pipeline.stages.annotate import Captioner, _seen
+from pipeline.stages.annotate import Captioner
+from pipeline.stages.locate import _seen
 from shards import Dataset, Storage, ledger, video
 from shards.verify import verify
 from tests.pipeline.grounding_dino_small import seeded_network, write_text_encoder, write_weights

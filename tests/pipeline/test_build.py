@@ -21,7 +21,8 @@ from pipeline.records import Captioned, Encoded, Rejected
 from pipeline.run import build, refilter, summarise
 from pipeline.runners.actors import ray_runner
 from pipeline.runners.local import local
-from pipeline.stages.annotate import Captioner, Segmenter
+from pipeline.stages.annotate import Captioner
+from pipeline.stages.locate import Segmenter
 from shards import Dataset, Held, Storage, StorageError, ledger
 from shards.ledger import Row
 from shards.verify import verify
