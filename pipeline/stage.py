@@ -20,6 +20,11 @@ class Settings(BaseModel):
 PLACES = frozenset({"checkpoint", "device"})
 """Settings of a model that say where it lies and runs; what it is, its fingerprint says."""
 
+_PLACES_OF_MODELS: Any = {
+    **dict.fromkeys(PLACES, True),
+    **dict.fromkeys(("detector", "segmenter"), dict.fromkeys(PLACES, True)),  # models that a model asks
+}
+
 
 class Needs(Settings):
     """What one worker of a stage takes of a machine. Stages without a GPU share the workers of one pool."""
@@ -54,7 +59,7 @@ class Stage(Settings, Generic[A, B]):
 
     def digest(self) -> str:
         """Settings and fingerprint in one name: equal digests promise equal answers."""
-        settings = self.model_dump_json(exclude={**dict.fromkeys(self.outside, True), "model": {*PLACES}})
+        settings = self.model_dump_json(exclude={**dict.fromkeys(self.outside, True), "model": _PLACES_OF_MODELS})
         return record_key(self.name, settings, self.fingerprint())
 
 
