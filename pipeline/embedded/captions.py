@@ -1,11 +1,13 @@
 """Plain English about a scene, its subject the first noun and the grammatical subject: "a red dog runs past a wall"."""
 
-from collections.abc import Sequence
+import string
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.embedded.drawing import Look
+from pipeline.embedded.backdrops import KINDS
+from pipeline.embedded.drawing import COLOURS, Look
 from pipeline.embedded.scenes import Case
 
 Verb = tuple[str, str, str]  # "run", "runs", "running"
@@ -133,4 +135,24 @@ def _beside(others: Sequence[Look], rng: np.random.Generator) -> str:
     if not others or rng.random() < 0.3:
         return ""
     named = " and ".join(_noun_phrase(look, rng) for look in others)
-    return (f" with {named} nearby", f" beside {named}", f", near {named}")[rng.integers(3)]
+    return _BESIDE[rng.integers(3)].format(named=named)
+
+
+_BESIDE = (" with {named} nearby", " beside {named}", ", near {named}")
+
+
+def words() -> tuple[str, ...]:
+    """Every word and mark that a caption can have, but for those of a straight way, in alphabetical order."""
+    return tuple(sorted({word for phrase in _phrases() for word in phrase.replace(",", " , ").split()}))
+
+
+def _phrases() -> Iterator[str]:
+    """What captions are put together from."""
+    for template in (*(said for among in _TEMPLATES.values() for said in among), *_BESIDE):
+        yield from (literal for literal, *_ in string.Formatter().parse(template))
+    for noun, verbs in VERBS.items():
+        yield from (noun, PLURALS.get(noun, noun + "s"), *(form for verb in verbs for form in verb))
+    yield from COLOURS
+    yield from WAYS.values()
+    yield from (kind.place for kind in KINDS.values())
+    yield "a an two and striped spotted is are , then"

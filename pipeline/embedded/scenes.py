@@ -1,6 +1,7 @@
 """A scene of the practice world: what it consists of, and how it becomes frames and exact masks."""
 
 import math
+from bisect import bisect_right
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, NamedTuple, TypeAlias, get_args
@@ -116,6 +117,11 @@ class Scene:
     def actors(self) -> tuple[Actor, ...]:
         """The actors of all shots: the K of the masks."""
         return tuple(actor for shot in self.shots for actor in shot.actors)
+
+    def subject_at(self, t: int) -> int:
+        """Number of the actor that frame `t` is about: the first of its shot."""
+        before = bisect_right(self.cuts, t)
+        return sum(len(shot.actors) for shot in self.shots[:before])
 
     def render(self) -> Rendered:
         """Draw every frame."""

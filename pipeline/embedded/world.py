@@ -61,24 +61,40 @@ class World:
 
 
 def write_videos(
-    folder: Path, world: World, count: int, *, first: int = 0, cases: Sequence[Case | None] = (None,)
+    folder: Path,
+    world: World,
+    count: int,
+    *,
+    first: int = 0,
+    cases: Sequence[Case | None] = (None,),
+    truth: bool = True,
 ) -> list[Path]:
     """Write scenes `first` to `first + count - 1` into `folder` (made if missing) and return the videos' paths.
 
-    `cases` are taken in turn; `None` leaves the case to the scene's number. Each scene becomes `000007.mp4`;
-    `000007.json` with its caption, subject words, case, cuts (numbers of the frames that begin a shot) and the name of
-    its track file; and `000007.tracks.json` with the exact masks of every object that is ever seen, the subject first.
+    `cases` are taken in turn; `None` leaves the case to the scene's number. Each scene becomes `000007.mp4`; with its
+    `truth`, also `000007.json` with its caption, subject words, case, cuts (numbers of the frames that begin a shot)
+    and the name of its track file, and `000007.tracks.json` with the exact masks of every object that is ever seen, the
+    subject first. Without it the videos are bare: only `world.scene` tells what they show.
     Raises ValueError where `cases` is empty.
     """
     if not cases:
         raise ValueError("cases is empty: name at least one, or None for whatever the scene's number says")
     folder.mkdir(parents=True, exist_ok=True)
-    return [_write(folder, world.scene(first + k, cases[k % len(cases)])) for k in range(count)]
+    return [_write(folder, world.scene(first + k, cases[k % len(cases)]), truth) for k in range(count)]
 
 
-def _write(folder: Path, scene: Scene) -> Path:
+def _write(folder: Path, scene: Scene, truth: bool) -> Path:
     rendered = scene.render()
     stem = f"{scene.index:06d}"
+    if truth:
+        _write_truth(folder, stem, scene, rendered)
+    video = folder / f"{stem}.mp4"
+    time_base = 1 / Fraction(scene.frame_rate).limit_denominator(1001)
+    video.write_bytes(encode(rendered.frames, range(scene.num_frames), time_base))
+    return video
+
+
+def _write_truth(folder: Path, stem: str, scene: Scene, rendered: Rendered) -> None:
     about = {
         "caption": scene.caption,
         "nouns": scene.nouns,
@@ -89,10 +105,6 @@ def _write(folder: Path, scene: Scene) -> Path:
     tracks = {"size": scene.size, "tracks": _tracks(rendered)}
     (folder / f"{stem}.tracks.json").write_text(json.dumps(tracks), encoding="utf-8")
     (folder / f"{stem}.json").write_text(json.dumps(about), encoding="utf-8")
-    video = folder / f"{stem}.mp4"
-    time_base = 1 / Fraction(scene.frame_rate).limit_denominator(1001)
-    video.write_bytes(encode(rendered.frames, range(scene.num_frames), time_base))
-    return video
 
 
 def _tracks(rendered: Rendered) -> list[dict[str, object]]:

@@ -315,6 +315,15 @@ def test_cut() -> None:
         assert not rendered.masks[0, cut:].any()
 
 
+@settings(max_examples=20, deadline=None)
+@given(scene=SCENES)
+def test_the_subject_of_a_frame_is_the_first_of_its_shot(scene: Scene) -> None:
+    shots = [shot for shot in scene.shots for _ in range(shot.num_frames)]
+    assert len(shots) == scene.num_frames
+    for t, shot in enumerate(shots):
+        assert scene.actors[scene.subject_at(t)] is shot.actors[0]
+
+
 def test_occluded() -> None:
     for _, rendered in scenes("occluded"):
         seen = rendered.masks[0].any((1, 2))
@@ -365,6 +374,13 @@ def test_written_videos_hold_the_scenes(tmp_path: Path) -> None:
         for k, track in zip(shown, told["tracks"], strict=True):
             assert track["noun"] == rendered.nouns[k]
             assert np.array_equal(rle.decode_clip(track["masks"], world.size), rendered.masks[k])
+
+
+def test_bare_videos_are_the_same_videos(tmp_path: Path) -> None:
+    world = World(num_frames=8, seed=9)
+    told, bare = (write_videos(tmp_path / name, world, 2, truth=name == "told") for name in ("told", "bare"))
+    assert sorted(path.name for path in (tmp_path / "bare").iterdir()) == [path.name for path in bare]
+    assert [path.read_bytes() for path in told] == [path.read_bytes() for path in bare]
 
 
 def test_the_sheet_is_drawn(tmp_path: Path) -> None:
