@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from segment_anything import SamPredictor  # type: ignore[import-untyped]
 from segment_anything.utils.amg import calculate_stability_score  # type: ignore[import-untyped]
 
+from pipeline.models import segment_anything
 from pipeline.models.segment_anything import SegmentAnything, Segmenter, SegmentFrames, build
 from pipeline.records import Detection, Segment
 from shards import rle
@@ -105,16 +106,38 @@ def test_boxes_of_a_frame_do_not_change_each_others_masks(segment: SegmentFrames
     assert nearly_same(together, tuple(alone), SIZE)
 
 
-def test_a_frame_is_encoded_once_and_its_boxes_decoded_together(network: Any) -> None:
+def test_a_frame_is_encoded_once_and_all_boxes_decoded_together(network: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[tuple[str, int]] = []
     hooks = [
         network.image_encoder.register_forward_hook(lambda m, args, out: calls.append(("encode", len(out)))),
-        network.mask_decoder.register_forward_hook(lambda m, args, out: calls.append(("decode", len(out[0])))),
+        network.mask_decoder.transformer.register_forward_hook(
+            lambda m, args, out: calls.append(("decode", len(out[0])))
+        ),
     ]
-    Segmenter(network, 1.0)([(picture(), detections(*BOXES)), (picture(), ()), (picture(), detections(*BOXES[:2]))])
+    batch = [(picture(), detections(*BOXES)), (picture(), ()), (picture((50, 70)), detections(*BOXES[:2]))]
+    together = Segmenter(network, 1.0)(batch)
+    monkeypatch.setattr(segment_anything, "BOXES", 4)
+    in_two = Segmenter(network, 1.0)(batch)
     for hook in hooks:
         hook.remove()
-    assert calls == [("encode", 2), ("decode", 4), ("decode", 2)]
+    assert calls == [("encode", 2), ("decode", 6), ("encode", 2), ("decode", 4), ("decode", 2)]
+    sizes = (item[0].shape[:2] for item in batch)
+    assert all(nearly_same(a, b, size) for a, b, size in zip(together, in_two, sizes, strict=True))
+
+
+def test_a_picture_is_encoded_alike_whatever_lies_beside_it(network: Any) -> None:
+    """Pictures of several shapes, and what padding they come with."""
+    batch = torch.zeros(4, 3, 192, 192)
+    for number, (height, width) in enumerate(((115, 192), (192, 30), (115, 192), (192, 192))):
+        batch[number, :, :height, :width] = torch.randn(3, height, width)
+    with torch.inference_mode():
+        together = network.image_encoder(batch)
+        alone = torch.cat([network.image_encoder(one[None]) for one in batch])
+    torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-4)
+    assert not together[0, :, 15:].any()
+    assert not together[1, :, :, 4:].any()
+    assert together[0, :, :15].any(0).all()
+    assert together[1, :, :, :4].any(0).all()
 
 
 def test_an_empty_mask_is_left_out(network: Any) -> None:
@@ -145,16 +168,19 @@ def failure(settings: SegmentAnything) -> str:
     return message
 
 
-def test_foreign_weights_are_refused_in_one_line(settings: SegmentAnything, network: Any, tmp_path: Path) -> None:
+def test_foreign_weights_are_refused_in_one_line(
+    settings: SegmentAnything, network: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "other.pth"
     wrong = settings.model_copy(update={"checkpoint": str(path)})
-    assert failure(wrong) == f"{path}: no such file of weights; size embedded takes the embedded recipe's weights"
+    assert failure(wrong) == f"{path}: no such file of weights; size embedded takes segment_anything.safetensors"
     weights = network.state_dict()
     torch.save({name: value for name, value in weights.items() if name != "image_encoder.pos_embed"}, path)
     assert "1 tensors missing ['image_encoder.pos_embed'], 0 foreign []" in failure(wrong)
     torch.save(weights | {"image_encoder.pos_embed": torch.zeros(1, 64, 64, 128)}, path)
-    assert "image_encoder.pos_embed is (1, 64, 64, 128), not (1, 20, 20, 128)" in failure(wrong)
-    assert failure(SegmentAnything()) == "no weights: set `checkpoint` to the path of sam_vit_h_4b8939.pth"
+    assert "image_encoder.pos_embed is (1, 64, 64, 128), not (1, 24, 24, 128)" in failure(wrong)
+    monkeypatch.setenv("DREAMREEL_MODELS", str(tmp_path / "models"))
+    assert failure(SegmentAnything()).endswith("; run `dreamreel models fetch sam_vit_h_4b8939.pth`")
 
 
 def test_vit_b_has_the_published_layout() -> None:
