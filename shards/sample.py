@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any, Self
+from itertools import pairwise
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,8 @@ from shards.rle import Box, Rle, Size
 
 SCHEMA = 1
 """Number of the format that this code writes. It reads every number up to this one."""
+
+Span: TypeAlias = tuple[int, int]  # numbers of its first and last frame
 
 
 class InvalidSample(ValueError):  # noqa: N818  the name says what is wrong; "Error" would not add to it
@@ -57,9 +60,20 @@ class Track:
         boxes = tuple(None if c is None else rle.box(c, size) for c in counts)
         return cls(id=id, noun=noun, masks=counts, boxes=boxes, scores=scores or {}, series=series or {})
 
+    @property
+    def lost(self) -> tuple[Span, ...]:
+        """Where the subject is out of sight once it was seen: see `lost_spans`."""
+        return lost_spans(self.masks)
+
     def decode(self, size: Size) -> NDArray[np.bool_]:
         """All masks, bool [T, H, W]; frames without the subject are all False."""
         return rle.decode_clip(self.masks, size)
+
+
+def lost_spans(masks: Sequence[Rle | None]) -> tuple[Span, ...]:
+    """The runs of frames without a mask behind the first mask; one that ends before the clip was found again after."""
+    seen = [t for t, mask in enumerate(masks) if mask is not None]
+    return tuple((a + 1, b - 1) for a, b in pairwise([*seen, len(masks)]) if b > a + 1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

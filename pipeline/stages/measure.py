@@ -28,6 +28,7 @@ from scipy.fft import dctn
 from pipeline.records import Detection, Grounded, Tracked
 from shards import rle
 from shards.rle import Box, Rle, Size
+from shards.sample import lost_spans
 
 USABLE_AREA = 0.25
 """A mask is usable when its area is at least this share of its track's median area: less is a remnant."""
@@ -64,7 +65,7 @@ def measure_tracks(record: Tracked, usable_area: float = USABLE_AREA) -> dict[st
     scores = {"count.tracks": float(len(record.tracks)), "effective": _effective(areas, usable_area)}
     present = [box for box in boxes if box is not None]
     if present:
-        scores |= _motion(present, size) | _gaps(areas > 0) | _area(areas, size)
+        scores |= _motion(present, size) | measure_losses(masks) | _area(areas, size)
         scores["border"] = sum(touches_border(box, size) for box in present) / len(present)
     return scores
 
@@ -101,10 +102,10 @@ def centre_shift(a: Box, b: Box, size: Size) -> float:
     return hypot(x, y) / hypot(*size)
 
 
-def _gaps(present: NDArray[np.bool_]) -> dict[str, float]:
-    lengths = [later - earlier - 1 for earlier, later in pairwise(np.flatnonzero(present).tolist())]
-    gaps = [length for length in lengths if length]
-    return {"lost.spans": float(len(gaps)), "lost.longest": max(gaps, default=0) / present.size}
+def measure_losses(masks: Sequence[Rle | None]) -> dict[str, float]:
+    """`lost.*` of a track by its masks, [T]: a span at whose end the subject is not found again is no gap."""
+    gaps = [last - first + 1 for first, last in lost_spans(masks) if last < len(masks) - 1]
+    return {"lost.spans": float(len(gaps)), "lost.longest": max(gaps, default=0) / len(masks)}
 
 
 def _area(areas: NDArray[np.float64], size: Size) -> dict[str, float]:

@@ -9,12 +9,14 @@ from typing import Any, ClassVar
 import numpy as np
 from PIL import Image
 
-from pipeline.records import Measured
+from pipeline.records import Measured, Tracklet
 from pipeline.runners import Crashed
 from pipeline.runners.attempt import attempt
 from pipeline.stage import Stage
 from pipeline.stages.encoder import part_path
+from pipeline.stages.measure import measure_losses
 from shards import video as videos
+from shards.rle import Size
 from shards.sample import Sample, Track
 from shards.storage import Storage
 from shards.writer import ShardInfo, write_shard
@@ -71,10 +73,7 @@ def pack(load: Load) -> Packed:
 
 def _sample(clip: Measured, video: bytes, load: Load) -> Sample:
     size = (clip.height, clip.width)
-    tracks = tuple(
-        Track.of_masks(track.masks, id=track.id, noun=track.noun, size=size, scores=track.scores, series=track.series)
-        for track in clip.tracks
-    )
+    tracks = tuple(_track(track, size) for track in clip.tracks)
     return Sample(
         key=clip.key,
         video=video,
@@ -87,8 +86,19 @@ def _sample(clip: Measured, video: bytes, load: Load) -> Sample:
         subject=tracks[0].noun,
         tracks=tracks,
         scores=clip.scores,
-        provenance=_provenance(clip, load),
+        provenance=_provenance(clip, load) | _lost(tracks),
     )
+
+
+def _track(track: Tracklet, size: Size) -> Track:
+    scores = track.scores | measure_losses(track.masks)
+    return Track.of_masks(track.masks, id=track.id, noun=track.noun, size=size, scores=scores, series=track.series)
+
+
+def _lost(tracks: Sequence[Track]) -> dict[str, Any]:
+    """Where the tracks that were lost were so, in first and last frames, by track id."""
+    spans = {str(track.id): [list(span) for span in track.lost] for track in tracks if track.lost}
+    return {"lost": spans} if spans else {}
 
 
 def _provenance(clip: Measured, load: Load) -> dict[str, Any]:
