@@ -59,8 +59,7 @@ class Run:
         self.folder = self.runs / self.task.name
         self.folder.mkdir(parents=True, exist_ok=True)
         self.network = self.task.network(self.runs).to(self.device).train()
-        averaging = get_ema_multi_avg_fn(EMA_DECAY)  # type: ignore[no-untyped-call]
-        self.average = AveragedModel(self.network, multi_avg_fn=averaging, use_buffers=True)
+        self.average = AveragedModel(self.network, multi_avg_fn=_averaged, use_buffers=True)
         self.optimizer = torch.optim.AdamW(
             [p for p in self.network.parameters() if p.requires_grad],
             lr=self.task.learning_rate,
@@ -171,6 +170,12 @@ class _Batches(Dataset[Any]):
         if number >= len(self):
             raise IndexError(number)
         return self.task.batch(self.first + number)
+
+
+def _averaged(averages: Any, current: Any, num_averaged: Any) -> None:
+    """Shorter at first, so that a short run's average has forgotten its fresh weights too."""
+    decay = min(EMA_DECAY, (1 + int(num_averaged)) / (10 + int(num_averaged)))
+    get_ema_multi_avg_fn(decay)(averages, current, num_averaged)  # type: ignore[no-untyped-call]
 
 
 def _rate(task: Task, step: int) -> float:

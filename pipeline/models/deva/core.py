@@ -39,12 +39,23 @@ class EncodedFrame:
 
     def pad(self, masks: Tensor) -> Tensor:
         """Masks [K, H, W] with zeros around, [K, H', W']."""
-        return functional.pad(masks, _padding(self.size))
+        return padded(masks)
 
     def crop(self, maps: Tensor) -> Tensor:
         """The inverse of `pad`."""
-        left, _, top, _ = _padding(self.size)
-        return maps[..., top : top + self.size[0], left : left + self.size[1]]
+        return cropped(maps, self.size)
+
+
+def padded(maps: Tensor) -> Tensor:
+    """Maps [..., H, W] with zeros on all sides, up to multiples of 16."""
+    height, width = maps.shape[-2:]
+    return functional.pad(maps, _padding((height, width)))
+
+
+def cropped(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """The inverse of `padded` for maps that had that size."""
+    left, _, top, _ = _padding(size)
+    return maps[..., top : top + size[0], left : left + size[1]]
 
 
 def _padding(size: tuple[int, int]) -> tuple[int, int, int, int]:
@@ -76,10 +87,10 @@ class Core:
     def encode(self, image: Tensor) -> EncodedFrame:
         """Features of a normalised image [3, H, W]."""
         height, width = image.shape[-2:]
-        padded = functional.pad(image[None], _padding((height, width)))
+        whole = padded(image[None])
         with self._precision():
-            features, key = self.network.encode_image(padded)
-        return EncodedFrame(image=padded, features=features, key=key, size=(height, width))
+            features, key = self.network.encode_image(whole)
+        return EncodedFrame(image=whole, features=features, key=key, size=(height, width))
 
     @torch.inference_mode()
     def step(self, frame: EncodedFrame, new_masks: Tensor | None = None) -> Tensor:

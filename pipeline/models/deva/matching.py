@@ -33,12 +33,15 @@ class Affinity(NamedTuple):
 
 
 def similarity(keys: Tensor, shrinkage: Tensor, query: Query) -> Tensor:
-    """S [N, M] = -s_i / sqrt(C) * sum_c e_jc (k_ic - q_jc)^2, in its expanded form."""
+    """S [..., N, M] = -s_i / sqrt(C) * sum_c e_jc (k_ic - q_jc)^2, in its expanded form.
+
+    All have the same leading dimensions, or none: each is a memory and its query of their own.
+    """
     asked = query.key * query.selection
-    own = (asked * query.key).sum(dim=1, keepdim=True)
+    own = (asked * query.key).sum(dim=-1, keepdim=True)
     # Two products, not one of joined rows: the sum's order is that of the published numbers.
-    distance = query.selection @ keys.square().T - 2 * (asked @ keys.T) + own
-    return distance * (-shrinkage / sqrt(keys.shape[1]))
+    distance = query.selection @ keys.square().mT - 2 * (asked @ keys.mT) + own
+    return distance * (-shrinkage[..., None, :] / sqrt(keys.shape[-1]))
 
 
 def top_k_affinity(keys: Tensor, shrinkage: Tensor, query: Query, top_k: int) -> Affinity:

@@ -187,9 +187,10 @@ class Deva(nn.Module):
 
 
 def probabilities(logits: Tensor) -> Tensor:
-    """Objects' logits [K, H/4, W/4] as probabilities [K + 1, H, W] that sum to 1, background first."""
+    """Objects' logits [K, ..., H/4, W/4] as probabilities [K + 1, ..., H, W] that sum to 1, background first."""
     odds = aggregate(torch.sigmoid(logits.float()))
-    return torch.softmax(_enlarged(odds[None], 4)[0], dim=0)
+    enlarged = _enlarged(odds.reshape(1, -1, *odds.shape[-2:]), 4)
+    return torch.softmax(enlarged.reshape(*odds.shape[:-2], *enlarged.shape[-2:]), dim=0)
 
 
 def aggregate(masks: Tensor) -> Tensor:

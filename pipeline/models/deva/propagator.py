@@ -73,7 +73,7 @@ class Propagator:
                 maps = at_size(core.step(encoded), size)
             else:
                 _check_size(seeded, size)
-                core.step(encoded, _covered(seeded, encoded.size))
+                core.step(encoded, covered(seeded, encoded.size))
                 # At the frame's own size, not by way of the network's.
                 maps = torch.softmax(aggregate(seeded), dim=0)
             yield observer.see(index, maps, ids)
@@ -91,7 +91,7 @@ def _check_size(masks: Tensor, size: tuple[int, ...]) -> None:
         raise ValueError(f"masks are {tuple(masks.shape[1:])} and frames {size}: give masks of the frames' size")
 
 
-def _covered(masks: Tensor, size: tuple[int, int]) -> Tensor:
+def covered(masks: Tensor, size: tuple[int, int]) -> Tensor:
     """Masks [K, H, W] at a smaller size: the share of each pixel that an object covers, so that none vanishes."""
     return functional.interpolate(masks[None], size, mode="area")[0] if masks.shape[1:] != size else masks
 

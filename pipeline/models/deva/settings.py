@@ -20,7 +20,7 @@ class Widths(Settings):
 
 
 PUBLISHED = Widths()
-SMALL = Widths(stem=16, pixel=64, key=32, value=64, hidden=32, image_blocks=(1, 1, 1), mask_blocks=(1, 1, 1))
+SMALL = Widths(stem=16, pixel=64, key=32, value=64, hidden=32, image_blocks=(1, 2, 2), mask_blocks=(1, 1, 1))
 
 Size: TypeAlias = Literal["published", "embedded"]
 SIZES: dict[Size, Widths] = {"published": PUBLISHED, "embedded": SMALL}
