@@ -17,7 +17,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-PLACES = frozenset({"checkpoint", "device"})
+PLACES = frozenset({"checkpoint", "text_encoder", "device"})
 """Settings of a model that say where it lies and runs; what it is, its fingerprint says."""
 
 _PLACES_OF_MODELS: Any = {

@@ -1,15 +1,16 @@
 """Captions of clips by any vision-language model of Hugging Face, each bound to the frames that it was written from."""
 
 import hashlib
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from pipeline.models.pretrained import Pretrained
+from pipeline.stage import Settings
 
 Frames: TypeAlias = NDArray[np.uint8]  # [F, H, W, 3], RGB
 
@@ -31,6 +32,13 @@ class Unbound(RuntimeError):  # noqa: N818  the name says what is wrong; "Error"
 Write: TypeAlias = Callable[[Sequence[Frames]], list[BoundCaption]]
 
 
+class Retry(Settings):
+    """How a model that wrote no caption is asked once more: greedily again, but held from repeating itself."""
+
+    repetition_penalty: float = Field(1.3, ge=1)  # divides the odds of what stands in the text already; 1 is none
+    no_repeat_ngram_size: NonNegativeInt = 3  # tokens in a row that may not come twice; 0 is none
+
+
 class Caption(Pretrained):
     """A captioner: any model that transformers loads as `AutoModelForImageTextToText`.
 
@@ -38,34 +46,28 @@ class Caption(Pretrained):
     videos and as images otherwise. One without is given frames only: as many as it was made for (GIT for video,
     TimeSformer), or the middle one. One that needs text but has no template (PaliGemma, Florence-2) is not for this.
 
-    `open()` gives a function from clips to their captions, in order. Decoding is greedy: the same frames give the same
-    text. The frames may be the whole clip's, or only those of `sampled`.
+    `open()` gives a function from clips to their captions, in order, and `open().again` the same as `retry` says.
+    Decoding is greedy: the same frames give the same text. The frames may be the whole clip's, or only those of
+    `sampled`.
     """
+
+    packaged: ClassVar[str | None] = "captioner"
 
     prompt: str = PROMPT
     num_frames: PositiveInt = 8  # of a clip that a chat model is shown; all of a shorter one
     frame_rate: PositiveFloat = 2.0  # frames a second that models which read times are told of those frames
     max_new_tokens: PositiveInt = 96
+    retry: Retry | None = None  # for texts that are no captions; without it one try is all
 
-    def open(self) -> Write:
+    def network_class(self) -> Any:
         from transformers import AutoModelForImageTextToText
 
-        model = self.load_network(AutoModelForImageTextToText)
-        images, tokenizer, chat = self._load_processors()
-        ask = _plain(model.config, images) if chat is None else _chat(self, chat)
+        return AutoModelForImageTextToText
 
-        def write(clips: Sequence[Frames]) -> list[BoundCaption]:
-            if not clips:
-                return []
-            for clip in clips:
-                _check(clip)
-            digests = [frames_digest(clip) for clip in clips]
-            texts = _generate(model, tokenizer, ask(clips), self.max_new_tokens)
-            return [BoundCaption(digest, *text) for digest, text in zip(digests, texts, strict=True)]
+    def open(self) -> "Writer":
+        return Writer(self)
 
-        return write
-
-    def _load_processors(self) -> tuple[Any, Any, Any | None]:
+    def load_processors(self) -> tuple[Any, Any, Any | None]:
         """The model's image processor, its tokenizer, and both in one where that has a chat template."""
         from transformers import AutoImageProcessor, AutoProcessor, AutoTokenizer
 
@@ -73,6 +75,35 @@ class Caption(Pretrained):
         if not hasattr(processor, "image_processor"):  # a model of two parts, as ViT-GPT2, has no processor of its own
             return self.load(AutoImageProcessor), self.load(AutoTokenizer), None
         return processor.image_processor, processor.tokenizer, processor if processor.chat_template else None
+
+
+class Writer:
+    """The function that `Caption.open` gives."""
+
+    def __init__(self, settings: Caption) -> None:
+        self._settings = settings
+        self._model = settings.load_network()
+        images, self._tokenizer, chat = settings.load_processors()
+        self._ask = _plain(self._model.config, images) if chat is None else _chat(settings, chat)
+
+    def __call__(self, clips: Sequence[Frames]) -> list[BoundCaption]:
+        return self._written(clips)
+
+    def again(self, clips: Sequence[Frames]) -> list[BoundCaption]:
+        """With the settings of `retry`. Raises `ValueError` where there is none."""
+        if self._settings.retry is None:
+            raise ValueError("the captioner has no `retry`: set it, if only to {}")
+        return self._written(clips, **self._settings.retry.model_dump())
+
+    def _written(self, clips: Sequence[Frames], **decoding: float) -> list[BoundCaption]:
+        if not clips:
+            return []
+        for clip in clips:
+            _check(clip)
+        digests = [frames_digest(clip) for clip in clips]
+        decoding["max_new_tokens"] = self._settings.max_new_tokens
+        texts = _generate(self._model, self._tokenizer, self._ask(clips), decoding)
+        return [BoundCaption(digest, *text) for digest, text in zip(digests, texts, strict=True)]
 
 
 def bound_texts(clips: Sequence[Frames], captions: Sequence[BoundCaption]) -> list[BoundCaption]:
@@ -95,6 +126,12 @@ def frames_digest(frames: Frames) -> str:
 def sampled(num_frames: int, wanted: int) -> tuple[int, ...]:
     """Numbers of frames spread evenly: the middles of `wanted` equal parts, or all frames of a shorter clip."""
     return _spread(num_frames, min(num_frames, wanted))
+
+
+def sampled_anew(num_frames: int, wanted: int) -> tuple[int, ...]:
+    """Others than those of `sampled`, where the clip has more: the first frames of as many equal parts."""
+    parts = min(num_frames, wanted)
+    return tuple(part * num_frames // parts for part in range(parts))
 
 
 def _spread(num_frames: int, parts: int) -> tuple[int, ...]:
@@ -159,10 +196,10 @@ def _images(clips: Sequence[Frames]) -> dict[str, Any]:
     return {"images": [[Image.fromarray(frame) for frame in clip] for clip in clips]}
 
 
-def _generate(model: Any, tokenizer: Any, inputs: Any, max_new_tokens: int) -> list[tuple[str, bool]]:
+def _generate(model: Any, tokenizer: Any, inputs: Any, decoding: Mapping[str, float]) -> list[tuple[str, bool]]:
     """What the model writes to each row of its input, and whether it came to an end."""
     inputs = inputs.to(model.device, dtype=model.dtype)
-    rows = model.generate(**inputs, max_new_tokens=max_new_tokens, do_sample=False, num_beams=1)
+    rows = model.generate(**inputs, **decoding, do_sample=False, num_beams=1)
     if "input_ids" in inputs and not model.config.is_encoder_decoder:
         rows = rows[:, inputs["input_ids"].shape[1] :]
     texts = tokenizer.batch_decode(rows, skip_special_tokens=True)

@@ -2,10 +2,13 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from pipeline.models import store
+from pipeline.models.catalog import Weights
 from pipeline.models.deva.settings import SIZES, Propagation, SemiOnline, Size
 from pipeline.models.grounding_dino import GroundingDino
 from pipeline.models.pretrained import Device, chosen_device
@@ -22,22 +25,39 @@ if TYPE_CHECKING:
     from pipeline.models.deva.semi_online import SemiOnlineTracker
 
 
+WEIGHTS: dict[Size, str] = {"published": "DEVA-propagation.pth", "embedded": "deva.safetensors"}
+"""Each size's weights, by their name in the catalog."""
+
+
 class _DevaNetwork(Settings):
     """Which network, and how it carries masks."""
 
-    checkpoint: str  # the file DEVA-propagation.pth
+    checkpoint: str | None = None  # path of the weights; None is the catalog's file of `size`
     size: Size = "published"
     propagation: Propagation = Propagation()
     device: Device = "auto"
 
+    def weights(self) -> tuple[Weights, ...]:
+        """What it loads."""
+        return (store.weights_of(self.checkpoint, WEIGHTS[self.size]),)
+
     def fingerprint(self) -> str:
         """sha256 of the checkpoint."""
-        return sha256(self.checkpoint)
+        return sha256(self._checkpoint())
 
     def load(self) -> "Deva":
         from pipeline.models.deva.build import load
 
-        return load(self.checkpoint, SIZES[self.size], chosen_device(self.device))
+        return load(self._checkpoint(), SIZES[self.size], chosen_device(self.device))
+
+    def check(self) -> None:
+        """Holds the weights' names and shapes against the network. Raises `ValueError` where they do not fit."""
+        from pipeline.models.deva.build import check
+
+        check(self._checkpoint(), SIZES[self.size])
+
+    def _checkpoint(self) -> Path:
+        return store.checkpoint_path(self.checkpoint, WEIGHTS[self.size])
 
 
 class DevaTracker(_DevaNetwork):

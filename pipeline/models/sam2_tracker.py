@@ -29,10 +29,15 @@ class Sam2Tracker(Pretrained):
     the network's own probability that the object is in the frame.
     """
 
-    def open(self) -> Callable[[str, int, Sequence[Segment]], tuple[Tracklet, ...]]:
-        from transformers import Sam2VideoModel, Sam2VideoProcessor
+    def network_class(self) -> Any:
+        from transformers import Sam2VideoModel
 
-        follower = _Follower(self.load_network(Sam2VideoModel), self.load(Sam2VideoProcessor))
+        return Sam2VideoModel
+
+    def open(self) -> Callable[[str, int, Sequence[Segment]], tuple[Tracklet, ...]]:
+        from transformers import Sam2VideoProcessor
+
+        follower = _Follower(self.load_network(), self.load(Sam2VideoProcessor))
         return lambda path, num_frames, segments: track_segments(path, num_frames, segments, follower)
 
 

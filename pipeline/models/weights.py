@@ -5,10 +5,12 @@ import pickle
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+T = TypeVar("T")
 
 
 def load_weights(network: "nn.Module", path: str | Path, *, mend: str, leftovers: frozenset[str] = frozenset()) -> None:
@@ -19,10 +21,17 @@ def load_weights(network: "nn.Module", path: str | Path, *, mend: str, leftovers
     use for.
     Raises `ValueError` in one line that ends with `mend`.
     """
-    weights = _read(path, mend)
-    weights = {name: tensor for name, tensor in weights.items() if name not in leftovers}
-    _check(path, weights, network.state_dict(), mend)
+    weights = {name: tensor for name, tensor in _read(path, mend).items() if name not in leftovers}
+    _check(path, _shapes(weights), network, mend)
     network.load_state_dict(weights)
+
+
+def check_weights(
+    network: "nn.Module", path: str | Path, *, mend: str, leftovers: frozenset[str] = frozenset()
+) -> None:
+    """As `load_weights`, but only looks whether they fit: of .safetensors it reads no more than the header."""
+    shapes = _header(path, mend) if _is_safetensors(path) else _shapes(_read(path, mend))
+    _check(path, {name: shape for name, shape in shapes.items() if name not in leftovers}, network, mend)
 
 
 def sha256(path: str | Path) -> str:
@@ -42,8 +51,31 @@ def _sha256(path: str, _size: int, _changed: int) -> str:
 def _read(path: str | Path, mend: str) -> "dict[str, Tensor]":
     if not Path(path).is_file():
         raise ValueError(f"{path}: no such file of weights; {mend}")
-    weights = _safetensors(path, mend) if Path(path).suffix == ".safetensors" else _pickled(path, mend)
-    return {name.removeprefix("module."): tensor for name, tensor in weights.items()}
+    return _bare(_safetensors(path, mend) if _is_safetensors(path) else _pickled(path, mend))
+
+
+def _is_safetensors(path: str | Path) -> bool:
+    return Path(path).suffix == ".safetensors"
+
+
+def _bare(named: dict[str, T]) -> dict[str, T]:
+    return {name.removeprefix("module."): value for name, value in named.items()}
+
+
+def _shapes(weights: "Mapping[str, Tensor]") -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in weights.items()}
+
+
+def _header(path: str | Path, mend: str) -> dict[str, tuple[int, ...]]:
+    from safetensors import SafetensorError, safe_open
+
+    if not Path(path).is_file():
+        raise ValueError(f"{path}: no such file of weights; {mend}")
+    try:
+        with safe_open(path, framework="pt") as file:
+            return _bare({name: tuple(file.get_slice(name).get_shape()) for name in file.keys()})  # noqa: SIM118
+    except SafetensorError as error:
+        raise _no_weights(path, error, mend) from error
 
 
 def _safetensors(path: str | Path, mend: str) -> "dict[str, Tensor]":
@@ -76,14 +108,14 @@ def _no_weights(path: str | Path, error: Exception, mend: str) -> ValueError:
     return ValueError(f"{path}: no file of weights ({reason}); {mend}")
 
 
-def _check(path: str | Path, weights: "Mapping[str, Tensor]", expected: "Mapping[str, Tensor]", mend: str) -> None:
-    missing, foreign = sorted(expected.keys() - weights.keys()), sorted(weights.keys() - expected.keys())
+def _check(path: str | Path, found: Mapping[str, tuple[int, ...]], network: "nn.Module", mend: str) -> None:
+    expected = _shapes(network.state_dict())
+    missing, foreign = sorted(expected.keys() - found.keys()), sorted(found.keys() - expected.keys())
     if missing or foreign:
         raise ValueError(
             f"{path}: weights of another network: {len(missing)} tensors missing {missing[:2]}, "
             f"{len(foreign)} foreign {foreign[:2]}; {mend}"
         )
-    for name, tensor in expected.items():
-        if weights[name].shape != tensor.shape:
-            found, needed = tuple(weights[name].shape), tuple(tensor.shape)
-            raise ValueError(f"{path}: weights of another size: {name} is {found}, not {needed}; {mend}")
+    for name, needed in expected.items():
+        if found[name] != needed:
+            raise ValueError(f"{path}: weights of another size: {name} is {found[name]}, not {needed}; {mend}")

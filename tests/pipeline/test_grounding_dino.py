@@ -396,7 +396,8 @@ def test_foreign_weights_are_refused_in_one_line(settings: GroundingDino, networ
     torch.save(weights | {"feat_map.bias": torch.zeros(7)}, path)
     message = failure(wrong)
     assert "feat_map.bias is (7,), not (256,)" in message
-    assert message.endswith("size embedded takes the embedded recipe's weights with the text encoder of its training")
+    mend = "size embedded takes grounding_dino/model.safetensors with the text encoder of its training"
+    assert message.endswith(mend)
 
 
 def test_weights_in_half_precision_and_bare_are_taken(settings: GroundingDino, network: Any, tmp_path: Path) -> None:
@@ -408,12 +409,16 @@ def test_weights_in_half_precision_and_bare_are_taken(settings: GroundingDino, n
     assert not loaded.network.training
 
 
-def test_missing_weights_and_text_encoders_are_named(settings: GroundingDino, tmp_path: Path) -> None:
-    assert "set `checkpoint` to the path of groundingdino_swint_ogc.pth" in failure(GroundingDino())
+def test_missing_weights_and_text_encoders_are_named(
+    settings: GroundingDino, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DREAMREEL_MODELS", str(tmp_path / "models"))
+    assert "run `dreamreel models fetch groundingdino_swint_ogc.pth`" in failure(GroundingDino())
     (tmp_path / "empty").mkdir()
     message = failure(changed(settings, text_encoder=str(tmp_path / "empty")))
     assert "lacks config.json and tokenizer.json" in message
-    assert "not on this machine" in failure(changed(settings, text_encoder=str(tmp_path / "none")))
+    assert "lacks config.json" in failure(changed(settings, text_encoder=str(tmp_path / "none")))
+    assert "run `dreamreel models fetch some/words`" in failure(changed(settings, text_encoder="some/words"))
     unseparated = write_text_encoder(tmp_path / "unseparated", separators=(".",))
     assert "no token for ?" in failure(changed(settings, text_encoder=str(unseparated)))
 

@@ -10,7 +10,9 @@ import torch
 
 from pipeline.models.deva.network import Deva, KeyProjection, MaskDecoder, MaskEncoder, PixelEncoder
 from pipeline.models.deva.settings import PUBLISHED, Widths
-from pipeline.models.weights import load_weights
+from pipeline.models.weights import check_weights, load_weights
+
+MEND = "load it with the widths it was trained with, or take DEVA-propagation.pth"
 
 
 def build(widths: Widths = PUBLISHED) -> Deva:
@@ -31,5 +33,10 @@ def load(path: str | Path, widths: Widths = PUBLISHED, device: str | torch.devic
     Raises `ValueError` where the file holds no weights or those of other widths.
     """
     network = build(widths)
-    load_weights(network, path, mend="load it with the widths it was trained with, or take DEVA-propagation.pth")
+    load_weights(network, path, mend=MEND)
     return network.eval().to(device)
+
+
+def check(path: str | Path, widths: Widths) -> None:
+    """Holds names and shapes of the weights against the network. Raises `ValueError` where they do not fit."""
+    check_weights(build(widths), path, mend=MEND)

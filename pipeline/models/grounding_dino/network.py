@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoTokenizer, BertConfig, BertModel
 
+from pipeline.models.grounding_dino.sampling import sampled_sum
 from pipeline.models.grounding_dino.settings import ARCHITECTURES, TEXT_ENCODER_FILES, Architecture, Size
-from pipeline.models.weights import load_weights
+from pipeline.models.weights import check_weights, load_weights
 
 with warnings.catch_warnings():
     # The package imports timm by an old name, and writes "\s" in a docstring's place; neither is ours to mend.
@@ -22,27 +23,43 @@ with warnings.catch_warnings():
     warnings.filterwarnings("ignore", "invalid escape sequence")
     from groundingdino.models import build_model  # type: ignore[import-untyped]
     from groundingdino.models.GroundingDINO import groundingdino as package  # type: ignore[import-untyped]
+    from groundingdino.models.GroundingDINO import ms_deform_attn as deformable  # type: ignore[import-untyped]
     from groundingdino.models.GroundingDINO.backbone import backbone as backbones  # type: ignore[import-untyped]
     from groundingdino.util.misc import NestedTensor  # type: ignore[import-untyped]
 
 LEFTOVERS = frozenset({"label_enc.weight", "bert.embeddings.position_ids"})
 """In the published files, but not in the network: the training's denoising, and a buffer of older transformers."""
 
+_package_sampled_sum = deformable.multi_scale_deformable_attn_pytorch
+
+
+def _sampled_sum(value: Tensor, shapes: Tensor, locations: Tensor, weights: Tensor) -> Tensor:
+    sample = sampled_sum if value.device.type == "cpu" else _package_sampled_sum
+    summed: Tensor = sample(value, shapes, locations, weights)
+    return summed
+
+
+deformable.multi_scale_deformable_attn_pytorch = _sampled_sum
+
 SEPARATORS = ("[CLS]", "[SEP]", ".", "?")
 """Tokens at which the network parts a prompt into phrases that do not see each other."""
 
 
-def load(size: Size, checkpoint: str, text_encoder: str) -> Any:
+def load(size: Size, checkpoint: Path, text_encoder: Path) -> Any:
     """The network with its weights, ready to be asked. Raises `ValueError` where they do not fit."""
     network = build(ARCHITECTURES[size], text_encoder)
-    mend = f"size {size} takes {ARCHITECTURES[size].weights} with the text encoder of its training"
-    load_weights(network, checkpoint, mend=mend, leftovers=LEFTOVERS)
+    load_weights(network, checkpoint, mend=_mend(size), leftovers=LEFTOVERS)
     return network.eval()
 
 
-def build(architecture: Architecture, text_encoder: str) -> Any:
+def check(size: Size, checkpoint: Path, text_encoder: Path) -> None:
+    """Holds names and shapes of the weights against the network. Raises `ValueError` where they do not fit."""
+    check_weights(build(ARCHITECTURES[size], text_encoder), checkpoint, mend=_mend(size), leftovers=LEFTOVERS)
+
+
+def build(architecture: Architecture, text_encoder: str | Path) -> Any:
     """The network with fresh weights. `text_encoder` gives BERT's size and tokens, the checkpoint its weights."""
-    tokenizer, config = _text_encoder(text_encoder)
+    tokenizer, config = _text_encoder(Path(text_encoder))
     bert = BertModel(config)  # type: ignore[no-untyped-call]
     with _replaced(
         (package.get_tokenlizer, "get_tokenlizer", lambda _: tokenizer),
@@ -170,7 +187,7 @@ def _arguments(architecture: Architecture) -> SimpleNamespace:
         dropout=0.0,
         text_dropout=0.0,
         fusion_dropout=0.0,
-        fusion_droppath=0.1,
+        fusion_droppath=a.fusion_drop_path,
         dn_box_noise_scale=1.0,
         dn_label_noise_ratio=0.5,
         dn_labelbook_size=2000,
@@ -179,22 +196,22 @@ def _arguments(architecture: Architecture) -> SimpleNamespace:
     )
 
 
-def _text_encoder(name: str) -> tuple[Any, BertConfig]:
-    missing = [file for file in TEXT_ENCODER_FILES if Path(name).is_dir() and not (Path(name) / file).is_file()]
+def _text_encoder(folder: Path) -> tuple[Any, BertConfig]:
+    missing = [file for file in TEXT_ENCODER_FILES if not (folder / file).is_file()]
     if missing:
         # From a vocab.txt alone, transformers 5 makes a tokenizer that silently knows no word.
-        raise ValueError(f"text encoder {name}: lacks {' and '.join(missing)}; copy bert-base-uncased's")
-    try:
-        tokenizer, config = AutoTokenizer.from_pretrained(name), BertConfig.from_pretrained(name)
-    except OSError as error:
-        mend = "set `text_encoder` to a folder with config.json and tokenizer.json"
-        raise ValueError(f"text encoder {name}: not on this machine and not fetched; {mend}") from error
+        raise ValueError(f"text encoder {folder}: lacks {' and '.join(missing)}; copy bert-base-uncased's")
+    tokenizer, config = AutoTokenizer.from_pretrained(folder), BertConfig.from_pretrained(folder)
     unknown = [
         token for token in SEPARATORS if tokenizer.convert_tokens_to_ids(token) in (None, tokenizer.unk_token_id)
     ]
     if unknown:
-        raise ValueError(f"text encoder {name}: no token for {' '.join(unknown)}; it is not Grounding DINO's")
+        raise ValueError(f"text encoder {folder}: no token for {' '.join(unknown)}; it is not Grounding DINO's")
     return tokenizer, config
+
+
+def _mend(size: Size) -> str:
+    return f"size {size} takes {ARCHITECTURES[size].weights} with the text encoder of its training"
 
 
 _building = threading.Lock()  # what is replaced is the whole process's

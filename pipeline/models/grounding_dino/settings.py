@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, PositiveInt, model_validator
 
+from pipeline.models import store
+from pipeline.models.catalog import PACKAGED, Repository, Weights
 from pipeline.models.weights import sha256
 from pipeline.records import Detection
 from pipeline.stage import Settings
@@ -21,7 +23,8 @@ Size: TypeAlias = Literal["swin_t", "swin_b", "embedded"]
 class Architecture(Settings):
     """One size of the network. Its width of 256 is fixed by the class that it is built from."""
 
-    weights: str  # the file that holds them
+    weights: str  # their name in the catalog
+    text_encoder: str  # where its settings and words are: a name on the hub, or a folder
     backbone: Literal["swin_T_224_1k", "swin_B_384_22k", "conv"]
     num_feature_levels: PositiveInt  # the backbone's at strides 8, 16 and 32, and a fourth at 64
     enc_layers: PositiveInt
@@ -30,6 +33,7 @@ class Architecture(Settings):
     num_points: PositiveInt  # sampled by a head in a level
     dim_feedforward: PositiveInt
     num_queries: PositiveInt  # boxes it can give
+    fusion_drop_path: float  # share of the fusions of image and text that training leaves out
     short_side: PositiveInt  # pixels of the input it was trained on
     long_side: PositiveInt
     least_side: PositiveInt  # pixels; an input of this square has at least `num_queries` positions
@@ -37,6 +41,7 @@ class Architecture(Settings):
 
 _PUBLISHED = Architecture(
     weights="groundingdino_swint_ogc.pth",
+    text_encoder="google-bert/bert-base-uncased",
     backbone="swin_T_224_1k",
     num_feature_levels=4,
     enc_layers=6,
@@ -45,6 +50,7 @@ _PUBLISHED = Architecture(
     num_points=4,
     dim_feedforward=2048,
     num_queries=900,
+    fusion_drop_path=0.1,
     short_side=800,
     long_side=1333,
     least_side=224,
@@ -56,7 +62,8 @@ ARCHITECTURES: dict[Size, Architecture] = {
         update={"weights": "groundingdino_swinb_cogcoor.pth", "backbone": "swin_B_384_22k"}
     ),
     "embedded": Architecture(
-        weights="the embedded recipe's weights",
+        weights="grounding_dino/model.safetensors",
+        text_encoder=str(PACKAGED / "grounding_dino"),
         backbone="conv",
         num_feature_levels=3,
         enc_layers=1,
@@ -65,6 +72,7 @@ ARCHITECTURES: dict[Size, Architecture] = {
         num_points=2,
         dim_feedforward=256,
         num_queries=24,
+        fusion_drop_path=0.0,
         short_side=96,
         long_side=160,
         least_side=48,
@@ -87,9 +95,9 @@ class GroundingDino(Settings):
     `frame` of a detection is 0, a clip's first; who shows another frame says so with `dataclasses.replace`.
     """
 
-    checkpoint: str | None = None  # path of the weights that `size` needs
+    checkpoint: str | None = None  # path of the weights; None is the catalog's file of `size`
     size: Size = "swin_t"
-    text_encoder: str = "bert-base-uncased"  # folder or hub name: config.json and tokenizer.json, no weights
+    text_encoder: str | None = None  # folder or hub name: config.json and tokenizer.json; None is that of `size`
     box_threshold: float = Field(default=0.35, ge=0, le=1)  # score; the published default, as the next
     text_threshold: float = Field(default=0.25, ge=0, le=1)  # text score
     nms_iou: float = Field(default=0.8, ge=0, le=1)  # of two boxes of a noun above it the better one stays
@@ -116,11 +124,14 @@ class GroundingDino(Settings):
             )
         return self
 
+    def weights(self) -> tuple[Weights, ...]:
+        """What it loads."""
+        words = self._words()
+        return store.weights_of(self.checkpoint, ARCHITECTURES[self.size].weights), *([words] if words else [])
+
     def fingerprint(self) -> str:
         """Digests of the weights and of the text encoder's files, and the versions of the code behind them."""
-        folder = Path(self.text_encoder)
-        files = [] if self.checkpoint is None else [Path(self.checkpoint)]
-        files += [folder / name for name in TEXT_ENCODER_FILES if (folder / name).is_file()]
+        files = [self._checkpoint(), *(self._text_encoder() / name for name in TEXT_ENCODER_FILES)]
         versions = [f"{package} {version(package)}" for package in ("groundingdino-py", "transformers")]
         return ", ".join([sha256(file) for file in files] + versions)
 
@@ -128,9 +139,32 @@ class GroundingDino(Settings):
         from pipeline.models.grounding_dino.detector import Detector
         from pipeline.models.grounding_dino.network import load
 
-        if self.checkpoint is None:
-            raise ValueError(f"no weights: set `checkpoint` to the path of {ARCHITECTURES[self.size].weights}")
-        return Detector(self, load(self.size, self.checkpoint, self.text_encoder))
+        return Detector(self, load(self.size, self._checkpoint(), self._text_encoder()))
+
+    def check(self) -> None:
+        """Holds the weights' names and shapes against the network. Raises `ValueError` where they do not fit."""
+        from pipeline.models.grounding_dino.network import check
+
+        check(self.size, self._checkpoint(), self._text_encoder())
+
+    def _checkpoint(self) -> Path:
+        return store.checkpoint_path(self.checkpoint, ARCHITECTURES[self.size].weights)
+
+    def _words(self) -> Repository | None:
+        """The text encoder where it is one of the hub's."""
+        named = self.text_encoder or ARCHITECTURES[self.size].text_encoder
+        return None if Path(named).is_dir() or Path(named).is_absolute() else store.repository(named, tensors=False)
+
+    def _text_encoder(self) -> Path:
+        """Its folder."""
+        words = self._words()
+        if words is None:
+            return Path(self.text_encoder or ARCHITECTURES[self.size].text_encoder)
+        folder = store.place(words)
+        if folder is None:
+            mend = f"run `dreamreel models fetch {words.name}`, or set `text_encoder` to its folder"
+            raise ValueError(f"text encoder {words.name} is not on this machine; {mend}")
+        return folder
 
 
 TEXT_ENCODER_FILES = ("config.json", "tokenizer.json")
