@@ -11,7 +11,7 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 
 from pipeline.models.caption_faults import CaptionFault, checked_caption
-from pipeline.models.captioning import Caption, Frames, bound_texts, sampled
+from pipeline.models.captioning import Caption, Frames, Write, bound_texts, sampled, sampled_anew
 from pipeline.models.nouns import NounFinder, Subject
 from pipeline.records import Captioned, Encoded, Named, Rejected, grow
 from pipeline.sources import annotations
@@ -82,7 +82,10 @@ class Annotator(Stage[R, G]):
 
 
 class Captioner(Annotator[Encoded, Captioned]):
-    """Without a model, `template` writes a caption for a source that names subjects but has no captions."""
+    """Without a model, `template` writes a caption for a source that names subjects but has no captions.
+
+    What a model writes that is no caption is rejected; where the model has a `retry`, only once it fails again.
+    """
 
     name: ClassVar[str] = "captioner"
     gives: ClassVar[type | None] = Captioned
@@ -107,11 +110,24 @@ class Captioner(Annotator[Encoded, Captioned]):
         settings, write = self.model, self.model.open()
 
         def ask(records: Sequence[Encoded]) -> list[Captioned | Rejected]:
-            clips = [_clip(record, sampled(record.num_frames, settings.num_frames)) for record in records]
-            captions = bound_texts(clips, write(clips))
-            return [self._checked(record, *caption) for record, caption in zip(records, captions, strict=True)]
+            answers = self._written(records, write, sampled)
+            faulty = [n for n, answer in enumerate(answers) if isinstance(answer, Rejected)]
+            if settings.retry and faulty:
+                again = self._written([records[n] for n in faulty], write.again, sampled_anew)
+                for n, answer in zip(faulty, again, strict=True):
+                    answers[n] = answer
+            return answers
 
         return ask
+
+    def _written(
+        self, records: Sequence[Encoded], write: Write, choose: Callable[[int, int], tuple[int, ...]]
+    ) -> list[Captioned | Rejected]:
+        """What is written of the frames that are chosen of each clip."""
+        assert self.model is not None
+        clips = [_clip(record, choose(record.num_frames, self.model.num_frames)) for record in records]
+        captions = bound_texts(clips, write(clips))
+        return [self._checked(record, *caption) for record, caption in zip(records, captions, strict=True)]
 
     def _checked(self, record: Encoded, digest: str, text: str, finished: bool) -> Captioned | Rejected:
         assert self.model is not None
