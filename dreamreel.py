@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 from pipeline import verbs as pipeline_verbs
+from pipeline.models import verbs as models_verbs
 from shards import verbs as shards_verbs
 
 DESCRIPTION = "Videos in; captions, subjects, masks and boxes of every frame out, as WebDataset shards."
@@ -36,6 +37,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--videos", type=int, default=48, help="practice videos to draw (default: %(default)s)")
     demo.set_defaults(run=_demo)
     pipeline_verbs.add_verbs(verbs)
+    models_verbs.add_verbs(verbs)
     shards_verbs.add_verbs(verbs)
     return parser
 

