@@ -3,18 +3,19 @@
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Self, get_args
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from pipeline.stage import PLACES, AnyStage, Settings
 from pipeline.stages.annotate import Captioner, Namer
 from pipeline.stages.cutter import Cutter
 from pipeline.stages.encoder import Encoder
-from pipeline.stages.judge import Judge, Measurer, Screener
+from pipeline.stages.judge import Judge, Screener
 from pipeline.stages.locate import Grounder, Segmenter, Tracker
-from pipeline.stages.rules import Rules
+from pipeline.stages.measurer import Measurer
+from pipeline.stages.rules import MEASUREMENTS, Rules
 
 FOLDER = Path(__file__).parent / "recipes"
 
@@ -39,6 +40,16 @@ class Recipe(Settings):
     measurer: Measurer = Measurer()
     rules: Rules = Rules()
     shards: Shards = Shards()
+
+    @model_validator(mode="after")
+    def _measures_what_it_judges(self) -> Self:
+        for rule, measurement in MEASUREMENTS.items():
+            if getattr(self.rules, rule) is not None and getattr(self.measurer, measurement) is None:
+                raise ValueError(
+                    f"rules.{rule} judges by what measurer.{measurement} measures, which is off: "
+                    f"set measurer.{measurement}={{}} or rules.{rule}=null"
+                )
+        return self
 
     def stages(self, dataset: str, donors: tuple[str, ...] = ()) -> list[AnyStage]:
         """The stages in order, for a dataset at URL `dataset`; `donors` may hold clips that are needed again."""
@@ -137,6 +148,8 @@ def _assign(values: dict[str, Any], assignment: str) -> None:
 def _explain(fault: Any) -> str:
     """One line for one of pydantic's errors."""
     path = _path(fault["loc"])
+    if not path:  # settings that do not go together
+        return str(fault["ctx"]["error"])
     if fault["type"] != "extra_forbidden":
         return f"{path}={fault['input']!r}: {fault['msg'][0].lower()}{fault['msg'][1:]}"
     *parents, leaf = fault["loc"]

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.records import Measured, Rejected
-from pipeline.stages.measure import FINGERPRINT_FRAMES
+from pipeline.stages.look import FRAMES
 from pipeline.stages.rules import Duplicate
 
 _BLOCK_ROWS = 16_384
@@ -39,7 +39,7 @@ class DuplicateIndex:
             raise ValueError(f"clip key {key!r} has {len(name)} characters: give 1 to {_KEY_LENGTH}")
         row = self._size % _BLOCK_ROWS
         if row == 0:
-            self._hashes.append(np.zeros((FINGERPRINT_FRAMES, _BLOCK_ROWS), dtype=np.uint64))
+            self._hashes.append(np.zeros((FRAMES, _BLOCK_ROWS), dtype=np.uint64))
             self._keys.append(np.zeros(_BLOCK_ROWS, dtype=f"S{_KEY_LENGTH}"))
         self._hashes[-1][:, row], self._keys[-1][row] = hashes, name
         self._size += 1
@@ -69,6 +69,6 @@ class DuplicateIndex:
 
 
 def _parse(phash: Sequence[str]) -> NDArray[np.uint64]:
-    if len(phash) != FINGERPRINT_FRAMES or any(len(digits) != 16 for digits in phash):
-        raise ValueError(f"a clip's perceptual hash is {FINGERPRINT_FRAMES} times 16 hex digits, not {phash!r}")
+    if len(phash) != FRAMES or any(len(digits) != 16 for digits in phash):
+        raise ValueError(f"a clip's perceptual hash is {FRAMES} times 16 hex digits, not {phash!r}")
     return np.array([int(digits, 16) for digits in phash], dtype=np.uint64)

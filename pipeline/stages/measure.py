@@ -1,4 +1,4 @@
-"""What is measured on a clip before it is judged: its detections, its subject's track, its frames' look.
+"""What is measured on a clip's detections and its subject's track; of its frames, see look.py and camera.py.
 
 Nothing here knows a rule's threshold (pipeline/stages/rules.py): rules can be re-applied to stored values.
 
@@ -22,8 +22,6 @@ from math import hypot
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
-from scipy.fft import dctn
 
 from pipeline.records import Detection, Grounded, Tracked
 from shards import rle
@@ -32,8 +30,6 @@ from shards.sample import lost_spans
 
 USABLE_AREA = 0.25
 """A mask is usable when its area is at least this share of its track's median area: less is a remnant."""
-
-FINGERPRINT_FRAMES = 4
 
 
 def measure_detections(record: Grounded) -> dict[str, float]:
@@ -70,16 +66,31 @@ def measure_tracks(record: Tracked, usable_area: float = USABLE_AREA) -> dict[st
     return scores
 
 
+def usable_boxes(record: Tracked, usable_area: float = USABLE_AREA) -> tuple[Box | None, ...]:
+    """The subject's box in every frame where its mask is usable, [T]; `None` in the others."""
+    size = (record.height, record.width)
+    masks = record.tracks[0].masks if record.tracks else (None,) * record.num_frames
+    usable = _usable(_areas(masks, size), usable_area)
+    return tuple(
+        rle.box(mask, size) if mask is not None and good else None for mask, good in zip(masks, usable, strict=True)
+    )
+
+
 def _areas(masks: Sequence[Rle | None], size: Size) -> NDArray[np.float64]:
     """Pixels of every mask, [T]; 0 where the subject is absent."""
     return np.array([0 if mask is None else rle.area(mask, size) for mask in masks], dtype=np.float64)
 
 
 def _effective(areas: NDArray[np.float64], usable_area: float) -> float:
-    present = areas[areas > 0]
-    if not present.size:
-        return 0.0
-    return float((present >= usable_area * np.median(present)).sum() / areas.size)
+    return float(_usable(areas, usable_area).sum() / areas.size) if areas.size else 0.0
+
+
+def _usable(areas: NDArray[np.float64], usable_area: float) -> NDArray[np.bool_]:
+    """Where a mask is more than a remnant, [T]."""
+    present = areas > 0
+    if not present.any():
+        return present
+    return present & (areas >= usable_area * np.median(areas[present]))
 
 
 def _motion(boxes: Sequence[Box], size: Size) -> dict[str, float]:
@@ -118,24 +129,3 @@ def _area(areas: NDArray[np.float64], size: Size) -> dict[str, float]:
 def touches_border(box: Box, size: Size) -> bool:
     """Whether a box reaches the first or last row or column of a frame of `size` (height, width)."""
     return box[0] == 0 or box[1] == 0 or box[2] == size[1] or box[3] == size[0]
-
-
-def fingerprint_frames(num_frames: int) -> tuple[int, ...]:
-    """Numbers of the frames to fingerprint: the middles of four equal parts; a short clip repeats some."""
-    return tuple((2 * part + 1) * num_frames // (2 * FINGERPRINT_FRAMES) for part in range(FINGERPRINT_FRAMES))
-
-
-def fingerprint(frames: NDArray[np.uint8]) -> tuple[str, ...]:
-    """The perceptual hash (pHash) of every frame of uint8 [T, H, W, 3] as 16 hex digits.
-
-    Bit k: whether the k-th of the 8x8 lowest DCT coefficients of the 32x32 grey frame is above their median.
-    """
-    return tuple(_phash(frame) for frame in frames)
-
-
-def _phash(frame: NDArray[np.uint8]) -> str:
-    grey = Image.fromarray(frame).convert("L").resize((32, 32), Image.Resampling.BOX)
-    spectrum = dctn(np.asarray(grey, dtype=np.float64), norm="ortho")
-    # Rounded, so that noise of the last digit, which differs between machines, sets no bit of a flat frame.
-    low = np.rint(spectrum[:8, :8])
-    return np.packbits(low > np.median(low)).tobytes().hex()

@@ -1,4 +1,4 @@
-"""Measured values against tracks and frames whose answers are known exactly."""
+"""Measured values against detections and tracks whose answers are known exactly."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -8,21 +8,17 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.typing import NDArray
-from PIL import Image
 
-from pipeline.records import Detection, Tracked, Tracklet, Video
+from pipeline.records import Detection, Tracked, Tracklet
 from pipeline.stages.measure import (
     box_iou,
     centre_shift,
-    fingerprint,
-    fingerprint_frames,
     measure_detections,
     measure_tracks,
     touches_border,
 )
-from shards import rle
 from shards.rle import Box
+from tests.pipeline import tracked_clips
 
 WIDTH, HEIGHT = 100, 60
 DIAGONAL = hypot(WIDTH, HEIGHT)
@@ -30,35 +26,7 @@ STILL: Box = (10, 10, 30, 20)
 
 
 def tracked(boxes: Sequence[Box | None]) -> Tracked:
-    """A clip of 100x60 pixels whose dog is a full rectangle in every frame; its first box was detected."""
-    masks = tuple(None if box is None else rectangle(box) for box in boxes)
-    return Tracked(
-        key="0f",
-        video=Video(id="practice/dog", uri="dog.mp4"),
-        start=0.0,
-        end=1.0,
-        first_frame=0,
-        num_frames=len(boxes),
-        source_sha256="5e",
-        path="dog.mp4",
-        sha256="5e",
-        width=WIDTH,
-        height=HEIGHT,
-        pts=tuple(range(len(boxes))),
-        time_base=(1, 25),
-        scale=(1.0, 1.0),
-        caption="a dog",
-        caption_author="source",
-        subjects=("dog",),
-        subject="dog",
-        namer="source",
-        detections=tuple(detection(box) for box in boxes[:1] if box is not None),
-        detector="source",
-        segments=(),
-        segmenter="source",
-        tracks=(Tracklet(id=1, noun="dog", masks=masks),),
-        tracker="source",
-    )
+    return tracked_clips.tracked(boxes, (HEIGHT, WIDTH))
 
 
 def detection(box: Box, *, noun: str = "dog", frame: int = 0, score: float | None = 0.9) -> Detection:
@@ -67,12 +35,6 @@ def detection(box: Box, *, noun: str = "dog", frame: int = 0, score: float | Non
 
 def with_detections(*detections: Detection) -> Tracked:
     return replace(tracked([STILL] * 4), detections=detections)
-
-
-def rectangle(box: Box) -> str:
-    mask = np.zeros((HEIGHT, WIDTH), dtype=bool)
-    mask[box[1] : box[3], box[0] : box[2]] = True
-    return rle.encode(mask)
 
 
 def boxes() -> st.SearchStrategy[Box]:
@@ -279,57 +241,3 @@ def test_frames_are_usable_absent_at_an_end_or_in_a_gap(present: list[bool]) -> 
     assert scores["lost.spans"] == len(gaps)
     assert scores["lost.longest"] == max(map(len, gaps), default=0) / len(present)
     assert scores["effective"] == sum(present) / len(present)
-
-
-# --- Perceptual hashes
-
-
-def scene(seed: int, height: int = 96, width: int = 128) -> NDArray[np.uint8]:
-    """A smooth picture of its own for every seed, uint8 [H, W, 3]."""
-    coarse = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), dtype=np.uint8)
-    return np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC))
-
-
-def distance(a: str, b: str) -> int:
-    return (int(a, 16) ^ int(b, 16)).bit_count()
-
-
-def test_a_hash_is_16_hex_digits_a_frame_and_the_same_for_the_same_frame() -> None:
-    hashes = fingerprint(np.stack([scene(0), scene(1), scene(0), scene(2)]))
-    assert [len(bytes.fromhex(digits)) for digits in hashes] == [8] * 4
-    assert hashes[0] == hashes[2]
-    assert len(set(hashes)) == 3
-
-
-def test_the_hashes_of_known_pictures() -> None:
-    # A ramp has odd harmonics only, along its own axis; they are positive where it falls.
-    falling = np.broadcast_to(np.arange(255, 0, -4, dtype=np.uint8)[None, :, None], (48, 64, 3))
-    rising = falling[:, ::-1]
-    down = falling.transpose(1, 0, 2)[:48, :48].repeat(2, axis=1)
-    first_row, first_column = "d5" + "00" * 7, "8080008000800080"
-    assert fingerprint(falling[None]) == (first_row,)
-    assert fingerprint(rising[None]) == ("80" + "00" * 7,)
-    assert fingerprint(down[None]) == (first_column,)
-
-
-def test_a_flat_frame_has_no_bit_of_noise() -> None:
-    hashes = fingerprint(np.stack([np.full((50, 70, 3), grey, dtype=np.uint8) for grey in (1, 77, 200, 255)]))
-    assert set(hashes) == {"8000000000000000"}
-
-
-@pytest.mark.parametrize("seed", range(10))
-def test_size_and_brightness_hardly_change_a_hash_and_another_scene_does(seed: int) -> None:
-    picture = scene(seed)
-    small = np.asarray(Image.fromarray(picture).resize((64, 48), Image.Resampling.BILINEAR))
-    dark = (picture * 0.8).astype(np.uint8)
-    hashes = [fingerprint(frame[None])[0] for frame in (picture, small, dark, scene(seed + 1))]
-    assert max(distance(hashes[0], hashes[1]), distance(hashes[0], hashes[2])) <= 8
-    assert distance(hashes[0], hashes[3]) >= 16
-
-
-@pytest.mark.parametrize(
-    ("num_frames", "numbers"),
-    [(1, (0, 0, 0, 0)), (2, (0, 0, 1, 1)), (3, (0, 1, 1, 2)), (4, (0, 1, 2, 3)), (80, (10, 30, 50, 70))],
-)
-def test_frames_are_spread_evenly(num_frames: int, numbers: tuple[int, ...]) -> None:
-    assert fingerprint_frames(num_frames) == numbers

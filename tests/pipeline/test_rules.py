@@ -8,7 +8,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from pipeline.stages.rules import (
+    MEASUREMENTS,
     AreaJump,
+    Bars,
+    Black,
     Border,
     Broken,
     Count,
@@ -16,9 +19,13 @@ from pipeline.stages.rules import (
     Effective,
     Lost,
     Motion,
+    OwnMotion,
     Rule,
     Rules,
+    SafeForWork,
     Size,
+    Static,
+    Text,
     rejudge,
 )
 
@@ -29,6 +36,7 @@ GOOD = {
     "size.area": 0.2,
     "motion.iou": 0.3,
     "motion.shift": 0.2,
+    "motion.compensated": 0.2,
     "effective": 1.0,
     "lost.spans": 0.0,
     "lost.longest": 0.0,
@@ -36,16 +44,28 @@ GOOD = {
     "area.mean": 0.2,
     "border": 0.0,
     "count.tracks": 1.0,
+    "black.share": 0.0,
+    "static.share": 0.7,
+    "frozen.share": 0.0,
+    "bars.share": 0.0,
+    "text.share": 0.01,
+    "nsfw": 0.001,
     "duplicate.distance": 30.0,
 }
 ALL = Rules(
     count=Count(),
     size=Size(),
+    black=Black(),
     motion=Motion(),
+    own_motion=OwnMotion(),
     effective=Effective(),
     lost=Lost(),
     area_jump=AreaJump(),
     border=Border(),
+    static=Static(),
+    bars=Bars(),
+    text=Text(),
+    nsfw=SafeForWork(),
     duplicate=Duplicate(),
 )
 
@@ -58,12 +78,19 @@ HIGHEST = [
     (Lost(max_longest=0.3), "lost.longest", 0.3),
     (AreaJump(max=2.5), "area.jump", 2.5),
     (Border(max=0.4), "border", 0.4),
+    (Black(max=0.3), "black.share", 0.3),
+    (Static(max_share=0.6), "static.share", 0.6),
+    (Static(max_frozen=0.6), "frozen.share", 0.6),
+    (Bars(max=0.3), "bars.share", 0.3),
+    (Text(max=0.3), "text.share", 0.3),
+    (SafeForWork(max=0.3), "nsfw", 0.3),
 ]
 LOWEST = [
     (Size(width=(0.2, 0.7)), "size.width", 0.2),
     (Size(height=(0.2, 0.7)), "size.height", 0.2),
     (Size(area=(0.1, 0.7)), "size.area", 0.1),
     (Effective(min=0.9), "effective", 0.9),
+    (OwnMotion(min_shift=0.1), "motion.compensated", 0.1),
 ]
 
 
@@ -117,20 +144,41 @@ def test_no_rule_is_on_by_itself() -> None:
 
 def test_all_broken_rules_are_named_in_fixed_order() -> None:
     bad = {
+        "nsfw": 0.9,
+        "text.share": 0.9,
+        "bars.share": 0.9,
+        "frozen.share": 0.9,
+        "static.share": 0.5,
         "border": 0.9,
         "area.jump": 9.0,
         "lost.longest": 0.5,
         "lost.spans": 9.0,
         "effective": 0.1,
+        "motion.compensated": 0.0,
         "motion.shift": 0.0,
         "motion.iou": 1.0,
+        "black.share": 0.9,
         "size.area": 0.01,
         "size.height": 0.01,
         "size.width": 0.5,
         "count": 2.0,
     }
     rules = [broken.rule for broken in ALL.broken(bad, "webvid")]
-    assert rules == ["count", "size.height", "motion.iou", "effective", "lost.spans", "area.jump", "border"]
+    assert rules == [
+        "count",
+        "size.height",
+        "black.share",
+        "motion.iou",
+        "motion.compensated",
+        "effective",
+        "lost.spans",
+        "area.jump",
+        "border",
+        "frozen.share",
+        "bars.share",
+        "text.share",
+        "nsfw",
+    ]
 
 
 @pytest.mark.parametrize("name", sorted(GOOD.keys() - {"area.mean", "count.tracks", "duplicate.distance"}))
@@ -172,8 +220,9 @@ def test_without_detection_or_track_nothing_else_is_asked() -> None:
 
 
 def test_a_clip_that_stopped_before_tracking_cannot_be_judged_by_its_track() -> None:
+    rules = Rules(count=Count(), size=Size(), motion=Motion())
     with pytest.raises(KeyError, match=r"motion\.iou"):
-        rejudge({"count": 1.0, "size.width": 0.4, "size.height": 0.5, "size.area": 0.2}, ALL, "webvid")
+        rejudge({"count": 1.0, "size.width": 0.4, "size.height": 0.5, "size.area": 0.2}, rules, "webvid")
 
 
 shares = st.floats(0, 1)
@@ -191,6 +240,14 @@ def test_a_wider_range_keeps_whatever_a_narrower_one_keeps(value: float, a: floa
 def test_more_motion_never_turns_a_kept_clip_away(iou: float, shift: float, less: float, more: float) -> None:
     if Motion().broken({"motion.iou": iou, "motion.shift": shift}) is None:
         assert Motion().broken({"motion.iou": min(iou, less), "motion.shift": max(shift, more)}) is None
+
+
+@pytest.mark.parametrize("rule", MEASUREMENTS)
+def test_a_rule_about_what_is_measured_on_request_only_can_be_left_out(rule: str) -> None:
+    settings = ALL.model_dump() | {rule: None}
+    unmeasured = {"own_motion": "motion.compensated", "text": "text.share", "nsfw": "nsfw"}[rule]
+    scores = {name: value for name, value in GOOD.items() if name != unmeasured}
+    assert Rules.model_validate(settings).broken(scores, "webvid") == []
 
 
 def test_rules_survive_their_own_json() -> None:
