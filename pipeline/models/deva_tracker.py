@@ -9,10 +9,9 @@ import numpy as np
 
 from pipeline.models import store
 from pipeline.models.catalog import Weights
+from pipeline.models.choices import DetectorModel, SegmenterModel
 from pipeline.models.deva.settings import SIZES, Propagation, SemiOnline, Size
-from pipeline.models.grounding_dino import GroundingDino
 from pipeline.models.pretrained import Device, chosen_device
-from pipeline.models.segment_anything import SegmentAnything
 from pipeline.models.tracking import ABSENT, ClipFrames, Frame, Masks, Row, Seen, rows_of, track_segments, tracklet
 from pipeline.models.weights import sha256
 from pipeline.records import Segment, Tracklet
@@ -87,8 +86,18 @@ class DevaSemiOnline(_DevaNetwork):
 
     mode: Literal["semi_online"]  # by which it is told from `DevaTracker`
     semi_online: SemiOnline = SemiOnline()
-    detector: GroundingDino | None = None  # in a recipe, None is the grounder's
-    segmenter: SegmentAnything | None = None  # in a recipe, None is the segmenter's
+    detector: DetectorModel | None = None  # in a recipe, None is the grounder's
+    segmenter: SegmenterModel | None = None  # in a recipe, None is the segmenter's
+
+    def weights(self) -> tuple[Weights, ...]:
+        """What it loads, of what it asks only where it names that itself."""
+        return (*super().weights(), *(found for model in self._named() for found in model.weights()))
+
+    def check(self) -> None:
+        """As of the network alone, and of what it names itself."""
+        super().check()
+        for model in self._named():
+            model.check()
 
     def fingerprint(self) -> str:
         """sha256 of the checkpoint, and the fingerprints of detector and segmenter."""
@@ -105,7 +114,10 @@ class DevaSemiOnline(_DevaNetwork):
 
         return track
 
-    def _asked(self) -> tuple[GroundingDino, SegmentAnything]:
+    def _named(self) -> tuple[DetectorModel | SegmenterModel, ...]:
+        return tuple(model for model in (self.detector, self.segmenter) if model is not None)
+
+    def _asked(self) -> tuple[DetectorModel, SegmenterModel]:
         if self.detector is None or self.segmenter is None:
             missing = "detector" if self.detector is None else "segmenter"
             raise ValueError(f"DEVA's semi-online mode has no {missing} to ask: set `{missing}`, or the recipe's own")

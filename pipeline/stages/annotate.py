@@ -46,13 +46,14 @@ class Annotator(Stage[R, G]):
         return "" if self._model is None else self._model.fingerprint()
 
     def open(self) -> Callable[[Sequence[R]], list[G | Rejected]]:
-        ask = None if self._model is None else self._asking()
+        # A model is loaded once a record needs it: a source that brings everything never waits for one.
+        asking = lru_cache(maxsize=1)(self._asking)
 
         def annotate(batch: Sequence[R]) -> list[G | Rejected]:
             answers = [self._brought_or_rejected(record) for record in batch]
             left = [number for number, answer in enumerate(answers) if answer is None]
-            if left and ask:
-                for number, answer in zip(left, ask([batch[number] for number in left]), strict=True):
+            if left and self._model is not None:
+                for number, answer in zip(left, asking()([batch[number] for number in left]), strict=True):
                     answers[number] = answer
             return [self._lacking() if answer is None else answer for answer in answers]
 

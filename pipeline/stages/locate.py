@@ -6,10 +6,9 @@ from typing import Annotated, Any, ClassVar, TypeAlias
 
 from pydantic import Discriminator, Field, StrictInt, Tag
 
+from pipeline.models.choices import DetectorModel, SegmenterModel
 from pipeline.models.deva_tracker import DevaSemiOnline, DevaTracker
-from pipeline.models.grounding_dino import GroundingDino
 from pipeline.models.sam2_tracker import Sam2Tracker
-from pipeline.models.segment_anything import SegmentAnything
 from pipeline.models.tracking import EmptyMask, Frame
 from pipeline.records import (
     Detection,
@@ -43,7 +42,7 @@ class Grounder(Annotator[Named, Grounded]):
     gives: ClassVar[type | None] = Grounded
     lacks: ClassVar[str] = "box"
 
-    model: GroundingDino | None = None
+    model: DetectorModel | None = None
     frames: tuple[FrameNumber, ...] = Field((0,), min_length=1)
 
     def _brought(self, record: Named) -> Grounded | Rejected | None:
@@ -106,7 +105,7 @@ class Segmenter(Annotator[Grounded, Segmented]):
     gives: ClassVar[type | None] = Segmented
     lacks: ClassVar[str] = "mask"
 
-    model: SegmentAnything | None = None
+    model: SegmenterModel | None = None
 
     def _brought(self, record: Grounded) -> Segmented | Rejected | None:
         segments = brought.segments(record)
@@ -164,7 +163,7 @@ class Tracker(Annotator[Segmented, Tracked]):
 
     model: TrackerModel | None = None
 
-    def asking(self, detector: GroundingDino | None, segmenter: SegmentAnything | None) -> "Tracker":
+    def asking(self, detector: DetectorModel | None, segmenter: SegmenterModel | None) -> "Tracker":
         """The same, where its model asks a detector and a segmenter but names none: these."""
         if not isinstance(self.model, DevaSemiOnline):
             return self

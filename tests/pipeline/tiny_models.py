@@ -9,7 +9,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # read as huggingface_hub is imported: a mis
 
 import torch
 import transformers as typed_transformers
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers.models.sam2_video.configuration_sam2_video import Sam2VideoMaskDecoderConfig
 
 transformers: Any = typed_transformers  # some of its classes are typed in part only
@@ -282,3 +282,45 @@ def save_sam2(folder: Path, object_score: float = 4.0) -> None:
     size = {"height": 64, "width": 64}
     images = transformers.Sam2ImageProcessor(size=size, mask_size={"height": 16, "width": 16})
     transformers.Sam2VideoProcessor(images, transformers.Sam2VideoVideoProcessor(size=size)).save_pretrained(folder)
+
+
+BERT_WORDS = {"[PAD]": 0, "[UNK]": 100, "[CLS]": 101, "[SEP]": 102, ".": 1012, "?": 1029}
+"""Where BERT has the tokens at which the network parts a prompt: it knows them by number."""
+
+
+def save_grounding_dino(folder: Path) -> None:
+    """Grounding DINO of transformers, with few words at high numbers."""
+    vocabulary = BERT_WORDS | {word: number for number, word in enumerate(WORDS, start=2000)}
+    vocabulary |= {f"[unused{number}]": number for number in range(2100) if number not in vocabulary.values()}
+    words = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    words.normalizer = normalizers.BertNormalizer()
+    words.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    ends = [(token, vocabulary[token]) for token in ("[CLS]", "[SEP]")]
+    words.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=ends)
+    special = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+    transformers.PreTrainedTokenizerFast(tokenizer_object=words, **special).save_pretrained(folder)
+    text = {"model_type": "bert", "vocab_size": len(vocabulary), "hidden_size": 32, "num_hidden_layers": 1}
+    image = {
+        "model_type": "swin",
+        "image_size": 64,
+        "embed_dim": 8,
+        "depths": [1, 1, 1, 1],
+        "num_heads": [1, 1, 2, 2],
+        "window_size": 4,
+        "out_indices": [2, 3, 4],
+    }
+    config = transformers.GroundingDinoConfig(
+        backbone_config=image,
+        text_config=text | {"num_attention_heads": 2, "intermediate_size": 64},
+        d_model=32,
+        encoder_layers=1,
+        encoder_ffn_dim=32,
+        encoder_attention_heads=2,
+        decoder_layers=2,
+        decoder_ffn_dim=32,
+        decoder_attention_heads=2,
+        num_queries=12,
+        decoder_n_points=2,
+        encoder_n_points=2,
+    )
+    _seeded(transformers.GroundingDinoForObjectDetection(config), 0.1).save_pretrained(folder)

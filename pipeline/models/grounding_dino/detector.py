@@ -1,21 +1,23 @@
 """Asks Grounding DINO for nouns in frames and turns what it answers into detections."""
 
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from groundingdino.util.misc import NestedTensor  # type: ignore[import-untyped]
 from PIL import Image
 from torch import Tensor
 from torchvision.ops import box_convert, nms  # type: ignore[import-untyped]
 
+from pipeline.models.grounding_dino.network import ask
 from pipeline.models.grounding_dino.prompt import Prompt, prompts
 from pipeline.models.grounding_dino.settings import ARCHITECTURES, Frame, GroundingDino
 from pipeline.records import Detection
 from shards.rle import Box
+
+if TYPE_CHECKING:
+    from pipeline.models.grounding_dino_hf import PretrainedGroundingDino
 
 MEAN = (0.485, 0.456, 0.406)  # ImageNet's, of RGB in 0-1
 STD = (0.229, 0.224, 0.225)
@@ -39,9 +41,11 @@ class Detector:
 
     def __init__(self, settings: GroundingDino, network: Any) -> None:
         cuda = torch.cuda.is_available()
-        self.settings = settings
+        self.settings: GroundingDino | PretrainedGroundingDino = settings
         self.device = torch.device(settings.device if settings.device != "auto" else "cuda" if cuda else "cpu")
         self.network = network.to(self.device)
+        self.tokenizer: Any = network.tokenizer
+        self.least_side = ARCHITECTURES[settings.size].least_side
 
     def __call__(self, batch: Sequence[tuple[Frame, tuple[str, ...]]]) -> list[tuple[Detection, ...]]:
         found: list[list[Detection]] = [[] for _ in batch]
@@ -57,23 +61,22 @@ class Detector:
     def _questions(self, batch: Sequence[tuple[Frame, tuple[str, ...]]]) -> Iterator[Question]:
         s = self.settings
         for number, (frame, nouns) in enumerate(batch):
-            asked = prompts(nouns, self.network.tokenizer)
+            asked = prompts(nouns, self.tokenizer)
             if asked:
                 size = frame.shape[0], frame.shape[1]
-                image = to_image(frame, input_size(size, s.short_side, s.long_side, ARCHITECTURES[s.size].least_side))
+                image = to_image(frame, input_size(size, s.short_side, s.long_side, self.least_side))
                 yield from (Question(number=number, size=size, image=image, prompt=prompt) for prompt in asked)
 
     @torch.inference_mode()
     def _answer(self, questions: Sequence[Question]) -> tuple[Tensor, Tensor]:
         """Each query's probability of each token, [N, Q, 256], and its box, cxcywh in 0-1 of the frame, [N, Q, 4]."""
         images = torch.stack([question.image for question in questions]).to(self.device)
-        unpadded = torch.zeros(len(questions), *images.shape[-2:], dtype=torch.bool, device=self.device)
-        with warnings.catch_warnings():
-            # The package calls torch by names and without arguments that torch has since moved on from.
-            warnings.filterwarnings("ignore", r"`torch\.cuda\.amp\.autocast", FutureWarning)
-            warnings.filterwarnings("ignore", r"torch\.meshgrid", UserWarning)
-            answer = self.network(NestedTensor(images, unpadded), captions=[q.prompt.text for q in questions])
-        return answer["pred_logits"].sigmoid().cpu(), answer["pred_boxes"].cpu()
+        logits, boxes = self.ask(images, [question.prompt.text for question in questions])
+        return logits.sigmoid().cpu(), boxes.cpu()
+
+    def ask(self, images: Tensor, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Logits [B, Q, 256] and boxes [B, Q, 4] of the network for images [B, 3, h, w], each with its prompt."""
+        return ask(self.network, images, texts)
 
     def _detections(self, question: Question, probabilities: Tensor, boxes: Tensor) -> Iterator[Detection]:
         height, width = question.size

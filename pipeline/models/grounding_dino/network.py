@@ -2,7 +2,7 @@
 
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -23,7 +23,7 @@ with warnings.catch_warnings():
     warnings.filterwarnings("ignore", "invalid escape sequence")
     from groundingdino.models import build_model  # type: ignore[import-untyped]
     from groundingdino.models.GroundingDINO import groundingdino as package  # type: ignore[import-untyped]
-    from groundingdino.models.GroundingDINO import ms_deform_attn as deformable  # type: ignore[import-untyped]
+    from groundingdino.models.GroundingDINO import ms_deform_attn as deformable
     from groundingdino.models.GroundingDINO.backbone import backbone as backbones  # type: ignore[import-untyped]
     from groundingdino.util.misc import NestedTensor  # type: ignore[import-untyped]
 
@@ -71,6 +71,20 @@ def build(architecture: Architecture, text_encoder: str | Path) -> Any:
     for layer in network.transformer.encoder.text_layers:
         layer.register_forward_pre_hook(_mask_for_every_head, with_kwargs=True)
     return network
+
+
+def ask(network: Any, images: Tensor, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+    """The network's answer to images [B, 3, h, w], none of them padded, each with its prompt.
+
+    Returns the queries' logits of each token, [B, Q, 256], -inf beyond the text, and boxes [B, Q, 4], cxcywh in 0-1.
+    """
+    unpadded = torch.zeros(len(images), *images.shape[-2:], dtype=torch.bool, device=images.device)
+    with warnings.catch_warnings():
+        # The package calls torch by names and without arguments that torch has since moved on from.
+        warnings.filterwarnings("ignore", r"`torch\.cuda\.amp\.autocast", FutureWarning)
+        warnings.filterwarnings("ignore", r"torch\.meshgrid", UserWarning)
+        answer = network(NestedTensor(images, unpadded), captions=list(texts))
+    return answer["pred_logits"], answer["pred_boxes"]
 
 
 class BertModelWarper(nn.Module):
