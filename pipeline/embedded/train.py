@@ -18,8 +18,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Dataset
 
 from pipeline.embedded.tasks.task import Task
-
-WEIGHTS = Path(__file__).parent / "weights"
+from pipeline.models.catalog import PACKAGED
+from pipeline.models.sums import write_sums
 
 EMA_DECAY = 0.998
 """Of the average of the weights over the last steps, which is what is judged and saved."""
@@ -30,6 +30,7 @@ TASKS = {
     "detector": "detector:DetectorTask",
     "segmenter": "segmenter:SegmenterTask",
     "tracker": "tracker:TrackerTask",
+    "sight": "sight:SightTask",
     "captioner": "captioner:CaptionerTask",
 }
 """Module and class of every task, in the order in which they can be run."""
@@ -71,8 +72,14 @@ class Run:
 
     def train(self) -> bool:
         """Runs to the last step; False where it was stopped before."""
-        signal.signal(signal.SIGTERM, self._stop)
-        signal.signal(signal.SIGINT, self._stop)
+        handlers = {number: signal.signal(number, self._stop) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            return self._train()
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+
+    def _train(self) -> bool:
         saved = logged = time.monotonic()
         sums: dict[str, float] = {}
         for batch in self._batches():
@@ -199,7 +206,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m pipeline.embedded.train", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="TASK", help="what to train (default: everything, in order)")
     parser.add_argument("--runs", type=Path, default=Path("out/embedded"), help="checkpoints (default: %(default)s)")
-    parser.add_argument("--weights", type=Path, default=WEIGHTS, help="where the weights go (default: the package)")
+    parser.add_argument("--weights", type=Path, default=PACKAGED, help="where the weights go (default: the package)")
     parser.add_argument("--workers", type=int, default=0, help="processes that draw batches (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=1, help="of the training itself (default: %(default)s)")
     parser.add_argument(
@@ -216,6 +223,7 @@ def main() -> int:
             print(f"{name}: stopped at step {run.step}; run the same command again to go on", file=sys.stderr)
             return 130
         run.task.save(run.averaged, args.weights)
+        write_sums(args.weights)
     return 0
 
 
