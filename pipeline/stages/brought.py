@@ -67,9 +67,9 @@ def segments(record: Grounded) -> tuple[Segment, ...]:
 
 
 def followed(record: Segmented) -> tuple[Tracklet, ...]:
-    """The tracks that are in the frame of the record's segments."""
-    frame = record.segments[0].detection.frame
-    return tuple(track for track in tracks(record) if track.masks[frame] is not None)
+    """The tracks that are where the record's segments are."""
+    frames = {segment.detection.frame for segment in record.segments}
+    return tuple(track for track in tracks(record) if any(track.masks[frame] is not None for frame in frames))
 
 
 def tracks(record: Encoded) -> tuple[Tracklet, ...]:
