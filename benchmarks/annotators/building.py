@@ -7,19 +7,21 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from benchmarks.annotators.overlap import Masks, jaccard
-from benchmarks.annotators.practice import WORLDS, without_truth
+from benchmarks.annotators.practice import WORLDS, answers, without_truth
 from benchmarks.annotators.report import Findings, Line, grouped, line
 from benchmarks.intervals import mean, share_of
 from pipeline.embedded.scenes import CASES, Case, Scene
 from pipeline.embedded.world import write_videos
 from pipeline.recipe import Recipe
+from pipeline.records import Clip, Rejected, from_json
 from pipeline.run import build
 from pipeline.runners.local import local
+from pipeline.sources import parse_source
 from shards import Dataset, Sample, Storage, ledger
 
 HARD, KEPT = "hard cases", "end to end"
@@ -31,7 +33,7 @@ MASKS = 0.80
 """Wanted mean J of kept clips."""
 
 RIGHT: dict[Case, tuple[str, ...]] = {
-    "static": ("motion.",),
+    "static": ("motion.", "static.", "frozen."),
     "returning": ("motion.",),
     "two": ("count",),
     "small": ("size.",),
@@ -96,15 +98,15 @@ class Built:
 
 @dataclass(frozen=True)
 class Builds:
-    """The same videos annotated by the recipe's models, and by their own truth."""
+    """Videos annotated by the recipe's models, and what becomes of the same clips by their exact truth."""
 
     scenes: Mapping[str, Scene]  # the video's id -> what it shows
     bare: Built
-    true: Built
+    true: Mapping[str, str]  # clip -> "kept", or the rule or reason that stops it
 
 
-def both(folder: Path, recipe: Recipe, count: int, cases: Sequence[Case] = CASES) -> Builds:
-    """`count` videos of `cases` in turn, half of them from each world, built twice."""
+def judged_twice(folder: Path, recipe: Recipe, count: int, cases: Sequence[Case] = CASES) -> Builds:
+    """`count` videos of `cases` in turn, half of them from each world, built without their truth and judged by it."""
     scenes: dict[str, Scene] = {}
     for number, world in enumerate(WORLDS):
         half = count // len(WORLDS) + (number < count % len(WORLDS))
@@ -112,10 +114,22 @@ def both(folder: Path, recipe: Recipe, count: int, cases: Sequence[Case] = CASES
         without_truth(folder / f"true/{number}", folder / f"bare/{number}")
         for k, path in enumerate(paths):
             scenes[f"folder/{number}/{path.name}"] = world.scene(FIRST_SCENE + k, cases[k % len(cases)])
-    bare, true = Built(folder / "by-models"), Built(folder / "by-truth")
+    bare = Built(folder / "dataset")
     build(str(folder / "bare"), str(bare.url), recipe, local)
-    build(str(folder / "true"), str(true.url), without_models(recipe), local)
-    return Builds(scenes, bare, true)
+    return Builds(scenes, bare, verdicts_by_truth(bare, folder / "true", folder / "again", recipe))
+
+
+def verdicts_by_truth(bare: Built, videos: Path, folder: Path, recipe: Recipe) -> dict[str, str]:
+    """The verdict on every clip of a build where the source says everything; `duplicate` is not asked."""
+    said = {video.id: video for video in parse_source(str(videos)).videos()}
+    cut = [row for row in bare.rows if row.stage == "cutter" and row.added is not None]
+    records: list[Any] = [clip for row in cut for clip in from_json(Clip, said[row.video], row.added or "")]
+    verdicts: dict[str, str] = {}
+    for stage in without_models(recipe).stages(str(folder))[1:]:
+        found = list(zip(records, answers(stage, records), strict=True))
+        verdicts |= {record.key: answer.why for record, answer in found if isinstance(answer, Rejected)}
+        records = [answer for _, answer in found if not isinstance(answer, Rejected)]
+    return verdicts | {record.key: "kept" for record in records}
 
 
 def without_models(recipe: Recipe) -> Recipe:
@@ -125,13 +139,13 @@ def without_models(recipe: Recipe) -> Recipe:
 
 
 def hard_cases(builds: Builds) -> Findings:
-    """Verdicts of the build by models beside those by the exact truth."""
+    """Verdicts by the models' annotations beside those by the exact truth."""
     judged = list(_judged(builds))
     meant = [one for one in judged if one.case in RIGHT and one.true != "kept"]
     good = [one for one in judged if one.case in ("plain", "occluded", "cut") and one.true == "kept"]
     asked = [(one.case, float(one.bare.startswith(RIGHT[one.case]))) for one in meant]
     kept = [(one.case, float(one.bare == "kept")) for one in good]
-    same = [float(_family(one.bare) == _family(one.true)) for one in judged]
+    same = [(one.case, float(_family(one.bare) == _family(one.true))) for one in judged]
     cuts = [
         float(is_cut_right([span for span in builds.bare.spans.values() if span.video == video], scene))
         for video, scene in builds.scenes.items()
@@ -140,12 +154,12 @@ def hard_cases(builds: Builds) -> Findings:
     lines = grouped(HARD, "rejected by the right rule", "embedded", asked, share_of, REJECTED)
     lines += grouped(HARD, "kept where the truth is kept", "embedded", kept, share_of)
     lines += [line(HARD, "cut where the shots change", "embedded", share_of(cuts))] if cuts else []
-    lines.append(line(HARD, "same verdict as by the exact truth", "embedded", share_of(same)))
+    lines += grouped(HARD, "same verdict as by the exact truth", "embedded", same, share_of)
     return Findings(lines, [*_passed(judged), *_unlike(judged)])
 
 
 class Judged(NamedTuple):
-    """A clip's verdict in both builds."""
+    """A clip's verdicts; of a video without clips the Cutter's is the only one."""
 
     case: Case
     video: str
@@ -156,7 +170,7 @@ class Judged(NamedTuple):
 def _judged(builds: Builds) -> Iterator[Judged]:
     for key, verdict in builds.bare.verdicts.items():
         video = builds.bare.videos[key]
-        yield Judged(builds.scenes[video].case, video, verdict, builds.true.verdicts[key])
+        yield Judged(builds.scenes[video].case, video, verdict, builds.true.get(key, verdict))
 
 
 def _family(verdict: str) -> str:
@@ -195,7 +209,7 @@ def kept_clips(builds: Builds) -> Findings:
     """J of the samples' tracks over all frames, against the subject and against whatever they follow; their nouns."""
     lines: list[Line] = []
     scored = [_scored(sample, builds.scenes[sample.provenance["video"]]) for sample in builds.bare.samples]
-    counts = {"embedded": len(scored), "exact truth": sum(1 for _ in builds.true.samples)}
+    counts = {"embedded": len(scored), "exact truth": list(builds.true.values()).count("kept")}
     for who, count in counts.items():
         lines.append(Line(section=KEPT, what="clips kept", who=who, value=count, low=count, high=count, n=1))
     if not scored:

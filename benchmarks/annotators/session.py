@@ -24,7 +24,7 @@ class Session:
 
     @cached_property
     def builds(self) -> building.Builds:
-        return building.both(self.folder / "build", self.recipe, self.num_clips)
+        return building.judged_twice(self.folder / "build", self.recipe, self.num_clips)
 
     @cached_property
     def clips(self) -> list[PracticeClip]:

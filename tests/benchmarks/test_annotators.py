@@ -11,12 +11,14 @@ from benchmarks.annotators.baselines import Mask, Masks, filled_box, grabcut, ke
 from benchmarks.annotators.grounding import Tally
 from benchmarks.annotators.naming import colour_of
 from benchmarks.annotators.overlap import NamedBox, jaccard, matches, returned
-from benchmarks.annotators.practice import UNCUT, PracticeClip, clips
+from benchmarks.annotators.practice import UNCUT, WORLDS, PracticeClip, clips
 from benchmarks.annotators.report import Findings, about, grouped, line, table, timed, write
 from benchmarks.intervals import mean, share
-from pipeline.embedded.world import World
+from pipeline.embedded.world import World, write_videos
 from pipeline.recipe import load_recipe
 from pipeline.records import Captioned, Detection, Rejected, Segment, grow
+from pipeline.run import build
+from pipeline.runners.local import local
 from shards import rle
 from shards.rle import Box
 
@@ -211,11 +213,15 @@ def test_the_subject_of_a_frame_is_the_first_actor_of_its_shot() -> None:
 
 @pytest.fixture(scope="module")
 def builds(tmp_path_factory: pytest.TempPathFactory) -> building.Builds:
-    """Builds by the truth on both sides: what a perfect set of models would give."""
+    """A build that is given the truth: what a perfect set of models would make of the videos."""
     folder = tmp_path_factory.mktemp("builds")
-    whole = load_recipe("embedded", ["cutter={shots: null}"])
-    found = building.both(folder, building.without_models(whole), 20, UNCUT)
-    return building.Builds(found.scenes, found.true, found.true)
+    recipe = building.without_models(load_recipe("embedded", ["cutter={shots: null}"]))
+    videos, scenes = folder / "videos", {}
+    for index, path in enumerate(write_videos(videos, WORLDS[1], 20, cases=UNCUT)):
+        scenes[f"folder/{path.name}"] = WORLDS[1].scene(index, UNCUT[index % len(UNCUT)])
+    built = building.Built(folder / "dataset")
+    build(str(videos), str(built.url), recipe, local)
+    return building.Builds(scenes, built, building.verdicts_by_truth(built, videos, folder / "again", recipe))
 
 
 def test_a_perfect_annotator_gets_full_marks(builds: building.Builds) -> None:
@@ -223,7 +229,7 @@ def test_a_perfect_annotator_gets_full_marks(builds: building.Builds) -> None:
     assert {found.value for found in hard.lines} == {1.0}
     assert hard.lines[0].what == "rejected by the right rule"
     values = {found.what: found.value for found in kept_.lines if found.who == "embedded"}
-    assert values["clips kept"] > 3
+    assert values["clips kept"] == list(builds.true.values()).count("kept") > 1
     assert values["mask J of kept clips"] == values["mask J of kept clips against what they follow"] == 1.0
     assert values["noun of kept clips is right"] == 1.0
     assert hard.notes == [note for note in hard.notes if "by the exact truth too" in note]
@@ -318,3 +324,14 @@ def test_clips_of_a_video_with_a_cut_must_be_its_shots() -> None:
     assert not building.is_cut_right([building.Span("v", 0, 24)], scene)
     assert not building.is_cut_right([building.Span("v", 0, cut + 2), *shots[1:]], scene)
     assert not building.is_cut_right([], scene)
+
+
+def test_bare_videos_are_judged_by_the_truth_that_the_build_does_not_see(tmp_path: Path) -> None:
+    recipe = building.without_models(load_recipe("embedded", ["cutter={shots: null}"]))
+    found = building.judged_twice(tmp_path, recipe, 4, ("plain", "static"))
+    assert set(found.bare.verdicts.values()) == {"no caption from the source and no model in the recipe"}
+    assert sorted(found.true.values()) == ["kept", "kept", "motion.iou", "motion.iou"]
+    assert {scene.case for scene in found.scenes.values()} == {"plain", "static"}
+    assert building.kept_clips(found).notes == ["end to end: no clip was kept"]
+    values = {one.what: one.value for one in building.hard_cases(found).lines}
+    assert values["rejected by the right rule"] == values["kept where the truth is kept"] == 0
