@@ -42,16 +42,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.threads:
         torch.set_num_threads(args.threads)
     recipe = load_recipe("embedded", args.set)
-    found = Findings()
+    found: dict[str, Findings] = {}
     with tempfile.TemporaryDirectory() as folder:
         session = Session(recipe, Path(folder), args.clips, args.davis)
         for name in args.only or PARTS:
-            part = PARTS[name](session)
+            found[name] = part = PARTS[name](session)
             print(table(part.lines), *part.notes, sep="\n", flush=True)
-            found += part
         models = Line(recipe.stages(folder)).models
     command = shlex.join(["python", "-m", "benchmarks.annotators", *given])
-    settings = {"clips": args.clips, "seeds": SEEDS, "parts": args.only or [*PARTS]}
+    settings = {"clips": args.clips, "seeds": SEEDS, "set": args.set}
     write(args.out, command, found, about(models, settings))
     return 0
 

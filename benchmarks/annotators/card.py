@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.annotators.report import RESULTS, Line, table
+from benchmarks.annotators.report import RESULTS, Line, lines_of, table
 from pipeline.models.catalog import PACKAGED
 
 BEGIN, END = "<!-- quality: written by benchmarks.annotators.card -->", "<!-- end of quality -->"
@@ -33,13 +33,11 @@ def filled(card: str, results: Mapping[str, Any]) -> str:
     _, end, tail = rest.partition(END)
     if not begin or not end:
         raise ValueError(f"there is no place for the table: put the lines {BEGIN} and {END} where it belongs")
-    shown = table(headlines(results))
-    said = f"`{results['command']}` with the code of {results['code']}:"
-    return f"{head}{BEGIN}\n{said}\n\n{shown}\n{END}{tail}"
+    return f"{head}{BEGIN}\n{table(headlines(results))}\n{END}{tail}"
 
 
 def headlines(results: Mapping[str, Any]) -> list[Line]:
     """The lines that have a goal, and the same things as others do them."""
-    lines = [Line(**row) for row in results["lines"]]
+    lines = lines_of(results)
     wanted = {(line.section, line.what) for line in lines if line.goal is not None}
     return [line for line in lines if (line.section, line.what) in wanted]

@@ -89,14 +89,20 @@ def grouped(
 
 
 def about(models: Mapping[str, str], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What a reader needs to measure the same again."""
+    """What decides the numbers: the models' digests and the settings of the run."""
+    return {"models": dict(models), "settings": dict(settings)}
+
+
+def where() -> dict[str, Any]:
+    """What they were measured with."""
     return {
         "code": _code(),
-        "machine": {"cpus": os.cpu_count(), "machine": platform.machine(), "gpu": _gpu()},
+        "cpus": os.cpu_count(),
+        "machine": platform.machine(),
+        "gpu": _gpu(),
         "python": platform.python_version(),
-        "torch": {"version": torch.__version__, "threads": torch.get_num_threads()},
-        "models": dict(models),
-        "settings": dict(settings),
+        "torch": str(torch.__version__),
+        "threads": torch.get_num_threads(),
     }
 
 
@@ -126,17 +132,51 @@ def _shown(value: float) -> str:
     return f"{value:.3f}" if abs(value) < 10 else f"{value:,.4g}"
 
 
-def write(out: Path, command: str, found: Findings, said: Mapping[str, Any]) -> None:
-    """`annotators.json` for machines and `annotators.md` for people."""
+def write(out: Path, command: str, found: Mapping[str, Findings], said: Mapping[str, Any]) -> None:
+    """`annotators.json` for machines and `annotators.md` for people.
+
+    Other parts' results that stand there stay, if they are of the same models and settings.
+    """
     out.mkdir(parents=True, exist_ok=True)
-    rows = [{name: value for name, value in asdict(item).items() if value is not None} for item in found.lines]
-    content = {"command": command, **said, "lines": rows, "notes": found.notes}
-    (out / "annotators.json").write_text(json.dumps(content, indent=1) + "\n")
-    head = f"{TITLE}\n\n`{command}`\n\n" + "\n".join(f"- {name}: {_in_words(value)}" for name, value in said.items())
-    notes = "\n".join(f"- {note}" for note in found.notes)
-    tail = f"\n\n## Where it fails\n\n{notes}" if notes else ""
-    (out / "annotators.md").write_text(f"{head}\n\n{table(found.lines)}{tail}\n")
+    path = out / "annotators.json"
+    parts = {name: {"command": command, **where(), **_plain(part)} for name, part in found.items()}
+    content = {**said, "parts": _same(path, said) | parts}
+    path.write_text(json.dumps(content, indent=1) + "\n")
+    (out / "annotators.md").write_text(_page(content))
 
 
-def _in_words(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+def lines_of(results: Mapping[str, Any]) -> list[Line]:
+    """The lines of all parts, as `annotators.json` has them."""
+    return [Line(**row) for part in results["parts"].values() for row in part["lines"]]
+
+
+def _plain(part: Findings) -> dict[str, Any]:
+    rows = [{name: value for name, value in asdict(item).items() if value is not None} for item in part.lines]
+    return {"lines": rows, "notes": part.notes}
+
+
+def _same(path: Path, said: Mapping[str, Any]) -> dict[str, Any]:
+    """The parts in the file that were measured with the same models and settings."""
+    if not path.exists():
+        return {}
+    before = json.loads(path.read_text())
+    alike = all(before.get(name) == json.loads(json.dumps(value)) for name, value in said.items())
+    parts: dict[str, Any] = before["parts"] if alike else {}
+    return parts
+
+
+def _page(content: Mapping[str, Any]) -> str:
+    parts: Mapping[str, Any] = content["parts"]
+    said = [f"- {name}: {json.dumps(content[name])}" for name in ("settings", "models")]
+    for name, part in parts.items():
+        here = {key: value for key, value in part.items() if key not in ("command", "lines", "notes")}
+        said.append(f"- {name}: `{part['command']}` {json.dumps(here)}")
+    notes = [f"- {note}" for part in parts.values() for note in part["notes"]]
+    blocks = [
+        TITLE,
+        "\n".join(said),
+        table(lines_of(content)),
+        "## Where it fails, and what was left out",
+        "\n".join(notes),
+    ]
+    return "\n\n".join(blocks if notes else blocks[:3]) + "\n"

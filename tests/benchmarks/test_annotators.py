@@ -12,7 +12,7 @@ from benchmarks.annotators.grounding import Tally
 from benchmarks.annotators.naming import colour_of
 from benchmarks.annotators.overlap import NamedBox, jaccard, matches, returned
 from benchmarks.annotators.practice import UNCUT, WORLDS, PracticeClip, clips
-from benchmarks.annotators.report import Findings, about, grouped, line, table, timed, write
+from benchmarks.annotators.report import Findings, about, grouped, line, lines_of, table, timed, write
 from benchmarks.intervals import mean, share
 from pipeline.embedded.world import World, write_videos
 from pipeline.recipe import load_recipe
@@ -260,11 +260,13 @@ def test_groups_come_after_the_whole_and_a_goal_is_met_by_the_value() -> None:
 
 def test_results_say_how_to_get_them_again_and_a_card_takes_its_table_from_them(tmp_path: Path) -> None:
     found = report_lines()
-    write(tmp_path, "python -m benchmarks.annotators", found, about({"tracker": "ab12"}, {"clips": 3, "seeds": [1]}))
+    said = about({"tracker": "ab12"}, {"clips": 3, "seeds": (1, 2)})
+    write(tmp_path, "python -m benchmarks.annotators", {"tracker": found}, said)
     results = json.loads((tmp_path / "annotators.json").read_text())
     assert results["models"] == {"tracker": "ab12"}
-    assert results["settings"]["seeds"] == [1]
-    assert [row["value"] for row in results["lines"]] == [one.value for one in found.lines]
+    assert results["settings"]["seeds"] == [1, 2]
+    assert results["parts"]["tracker"]["command"] == "python -m benchmarks.annotators"
+    assert lines_of(results) == found.lines
     text = (tmp_path / "annotators.md").read_text()
     assert table(found.lines) in text
     assert "something fails" in text
@@ -335,3 +337,16 @@ def test_bare_videos_are_judged_by_the_truth_that_the_build_does_not_see(tmp_pat
     assert building.kept_clips(found).notes == ["end to end: no clip was kept"]
     values = {one.what: one.value for one in building.hard_cases(found).lines}
     assert values["rejected by the right rule"] == values["kept where the truth is kept"] == 0
+
+
+def test_a_part_measured_again_leaves_the_others_of_the_same_models(tmp_path: Path) -> None:
+    def parts() -> dict[str, list[str]]:
+        results = json.loads((tmp_path / "annotators.json").read_text())
+        return {name: part["notes"] for name, part in results["parts"].items()}
+
+    said = about({"tracker": "ab12"}, {"seeds": (1, 2)})
+    write(tmp_path, "all", {"tracker": Findings(notes=["old"]), "davis": Findings(notes=["kept"])}, said)
+    write(tmp_path, "one", {"tracker": Findings(notes=["new"])}, said)
+    assert parts() == {"tracker": ["new"], "davis": ["kept"]}
+    write(tmp_path, "one", {"tracker": Findings(notes=["newer"])}, about({"tracker": "cd34"}, {"seeds": (1, 2)}))
+    assert parts() == {"tracker": ["newer"]}
