@@ -1,8 +1,9 @@
 """Practice clips for captioners: a few frames of a scene, its caption, and what stands in every patch of the frames."""
 
 import io
+import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -10,8 +11,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from pipeline.embedded.drawing import COLOURS
-from pipeline.embedded.scenes import Frame, Scene
+from pipeline.embedded.director import SPINS, STILL, Director
+from pipeline.embedded.drawing import COLOURS, Pose
+from pipeline.embedded.scenes import Actor, Frame, Scene, Shot
 from pipeline.embedded.silhouettes import NOUNS
 from pipeline.embedded.tasks.task import TRAINING_SEED
 from pipeline.embedded.world import World
@@ -33,6 +35,12 @@ SIZES: dict[Size, float] = {(96, 160): 0.5, (90, 160): 0.2, (120, 160): 0.15, (1
 LENGTHS = (16, 24, 32)
 """Frames of the drawn scenes."""
 
+CROWD = (2, 4)
+"""Rows and columns of a crowd."""
+
+CONTRAST = 60
+"""Least distance in RGB between an object of a crowd and either colour behind it."""
+
 HARD = 0.6
 """Share of the scenes that are one of the hard cases: they are to be named as well as the plain ones."""
 
@@ -49,7 +57,7 @@ class Patches(NamedTuple):
 
 
 class Example(NamedTuple):
-    """One clip."""
+    """One clip, or some frames of one."""
 
     frames: NDArray[np.uint8]  # [F, *INPUT, 3]
     caption: str
@@ -59,13 +67,57 @@ class Example(NamedTuple):
 def examples(step: int, count: int) -> list[Example]:
     """The training clips of a step."""
     rng = np.random.Generator(np.random.Philox(key=(TRAINING_SEED << 64) | step))
-    return [_example(step * count + number, rng) for number in range(count)]
+    return [_example(_scene(step * count + number, TRAINING_SEED, rng), rng) for number in range(count)]
 
 
-def _example(index: int, rng: np.random.Generator) -> Example:
+def frames_alone(step: int, count: int, seed: int = TRAINING_SEED) -> list[Example]:
+    """`count` frames by themselves: of crowds, and every fourth of a scene, others than those of `examples`."""
+    rng = np.random.Generator(np.random.Philox(key=(seed << 64) | step))
+    made = []
+    for number in range(count):
+        scene = crowd(rng) if number % 4 else _scene(2**40 + step * count + number, seed, rng)
+        frame = scene.frame(int(rng.integers(scene.num_frames)))
+        made.append(Example(_packed([frame.image], rng), "", patches(scene, [frame], 0)))
+    return made
+
+
+def crowd(rng: np.random.Generator) -> Scene:
+    """A scene of one frame with an object in every cell of a grid: to learn nouns by the dozen."""
+    d = Director(rng, INPUT)
+    backdrop = d.backdrop(())
+    actors = []
+    for row, column in np.ndindex(CROWD):
+        look = d.look()
+        while min(math.dist(look.rgb, rgb) for rgb in (backdrop.dark, backdrop.light)) < CONTRAST:
+            look = d.look()
+        pose = Pose(
+            x=(column + d.between(0.2, 0.8)) / CROWD[1],
+            y=(row + d.between(0.2, 0.8)) / CROWD[0],
+            scale=math.exp(d.between(math.log(0.15), math.log(0.75))),
+            angle=d.between(-0.24, 0.24) if look.noun not in SPINS else d.between(-math.pi, math.pi),
+            left=d.chance(0.5),
+            stride=d.between(0, 1),
+        )
+        actors.append(Actor(look=look, path=(pose,), depth=d.between(0, 1)))
+    shot = Shot(backdrop=backdrop, camera=(STILL,), actors=tuple(actors))
+    nouns = tuple(actor.look.noun for actor in actors)
+    return Scene(index=0, case="plain", size=INPUT, frame_rate=8.0, caption="", nouns=nouns, shots=(shot,))
+
+
+def stacked(made: Sequence[Example]) -> dict[str, Any]:
+    """Frames uint8 [N, *INPUT, 3] and patches [N, *GRID] of all together."""
+    return {
+        "frames": torch.from_numpy(np.concatenate([example.frames for example in made])),
+        "patches": [torch.cat(values) for values in zip(*(example.patches for example in made), strict=True)],
+    }
+
+
+def _scene(index: int, seed: int, rng: np.random.Generator) -> Scene:
     size = list(SIZES)[rng.choice(len(SIZES), p=list(SIZES.values()))]
-    world = World(size=size, num_frames=int(rng.choice(LENGTHS)), seed=TRAINING_SEED, hard=HARD)
-    scene = world.scene(index)
+    return World(size=size, num_frames=int(rng.choice(LENGTHS)), seed=seed, hard=HARD).scene(index)
+
+
+def _example(scene: Scene, rng: np.random.Generator) -> Example:
     first, stop, caption = 0, scene.num_frames, scene.caption
     if scene.cuts and rng.random() < 0.8:  # a build cuts there: each shot is a clip of its own
         (cut,), shots = scene.cuts, caption.split(", then ")
@@ -94,7 +146,7 @@ def _packed(images: Sequence[NDArray[np.uint8]], rng: np.random.Generator) -> ND
 def resized(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     if image.shape[:2] == INPUT:
         return image
-    return np.asarray(Image.fromarray(image).resize(INPUT[::-1], Image.Resampling.BILINEAR))
+    return np.array(Image.fromarray(image).resize(INPUT[::-1], Image.Resampling.BILINEAR))
 
 
 def patches(scene: Scene, frames: Sequence[Frame], subject: int) -> Patches:

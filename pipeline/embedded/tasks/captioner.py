@@ -2,9 +2,10 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from copy import deepcopy
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,7 +18,18 @@ from pipeline.embedded import captions
 from pipeline.embedded.director import STILL, way
 from pipeline.embedded.drawing import COLOURS
 from pipeline.embedded.silhouettes import NOUNS
-from pipeline.embedded.tasks.caption_examples import GRID, INPUT, NUM_FRAMES, PATCH, Patches, examples, resized
+from pipeline.embedded.tasks.caption_examples import (
+    GRID,
+    INPUT,
+    NUM_FRAMES,
+    PATCH,
+    Patches,
+    examples,
+    frames_alone,
+    resized,
+    stacked,
+)
+from pipeline.embedded.tasks.sight import WIDTH, SightTask, normalised, patch_losses, vision_config
 from pipeline.embedded.tasks.task import VALIDATION_SEED
 from pipeline.embedded.world import World
 from pipeline.models.captioning import Frames, sampled
@@ -36,17 +48,6 @@ TEMPLATE = (
 IMAGE_TOKENS = NUM_FRAMES * GRID[0] * GRID[1]
 LONGEST = 60  # words and marks of a caption
 
-WIDTH = 128
-VISION = {
-    "embed_dim": WIDTH // 4,
-    "hidden_sizes": [WIDTH // 4, WIDTH // 2, WIDTH],
-    "depths": [1, 1, 5],
-    "focal_levels": [2, 2, 2],
-    "focal_windows": [3, 3, 3],
-    "use_conv_embed": True,
-    "mlp_ratio": 2.0,
-    "drop_path_rate": 0.0,
-}
 WRITER = {"hidden_size": WIDTH, "intermediate_size": 256, "num_hidden_layers": 4}
 HEADS = 4
 
@@ -85,13 +86,21 @@ def processor() -> Any:
     )
 
 
+class Scores(NamedTuple):
+    """What the network holds likely, on the last axis."""
+
+    words: Tensor  # behind each token of a caption, [B, L, vocabulary]
+    nouns: Tensor  # of each patch, [B * F + N, *GRID, nouns + 1]
+    colours: Tensor  # [B * F + N, *GRID, colours + 1]
+    subject: Tensor  # [B * F, *GRID, 2]
+
+
 class Captioning(nn.Module):
     """The captioner, with the heads that are thrown away."""
 
     def __init__(self) -> None:
         super().__init__()
         words = tokenizer()
-        vision = transformers.FocalNetConfig(image_size=list(INPUT), patch_size=4, hidden_size=WIDTH, **VISION)
         writer = transformers.LlamaConfig(
             vocab_size=len(words),
             num_attention_heads=HEADS,
@@ -103,7 +112,7 @@ class Captioning(nn.Module):
             **WRITER,
         )
         config = transformers.LlavaConfig(
-            vision_config=vision,
+            vision_config=vision_config(),
             text_config=writer,
             image_token_index=words.convert_tokens_to_ids(IMAGE),
             image_seq_length=GRID[0] * GRID[1],
@@ -115,67 +124,70 @@ class Captioning(nn.Module):
         self.colours = nn.Linear(WIDTH, len(COLOURS) + 1)
         self.subject = nn.Linear(WIDTH, 2)
 
-    def forward(self, pixels: Tensor, tokens: Tensor) -> tuple[Tensor, Patches]:
-        """Scores of the words behind each of the tokens of a caption, and of each patch (on the last axis).
-
-        `pixels` [B, F, 3, *INPUT]; `tokens` [B, L], with those of the images in front.
-        """
-        seen = self.model.model(input_ids=tokens, pixel_values=pixels.flatten(0, 1))
-        images = seen.image_hidden_states.reshape(len(pixels), NUM_FRAMES, *GRID, WIDTH)
-        read, wrote = seen.last_hidden_state.split((IMAGE_TOKENS, tokens.shape[1] - IMAGE_TOKENS), 1)
-        of_subject = self.subject(read.reshape(images.shape))
-        return self.model.lm_head(wrote), Patches(self.nouns(images), self.colours(images), of_subject)
+    def forward(self, frames: Tensor, tokens: Tensor) -> Scores:
+        """`frames` [B * F + N, 3, *INPUT], those of the clips first; `tokens` [B, L], with the images' in front."""
+        features = torch.stack(self.model.model.get_image_features(pixel_values=frames).pooler_output)
+        of_clips = features[: len(tokens) * NUM_FRAMES].flatten(0, 1)
+        words = self.model.get_input_embeddings()(tokens)
+        inputs = torch.cat((of_clips.view(len(tokens), IMAGE_TOKENS, WIDTH), words[:, IMAGE_TOKENS:]), 1)
+        states = self.model.model.language_model(inputs_embeds=inputs).last_hidden_state
+        read, wrote = states.split((IMAGE_TOKENS, tokens.shape[1] - IMAGE_TOKENS), 1)
+        patches = features.unflatten(1, GRID)  # type: ignore[no-untyped-call]
+        return Scores(
+            words=self.model.lm_head(wrote),
+            nouns=self.nouns(patches),
+            colours=self.colours(patches),
+            subject=self.subject(read.reshape(-1, *GRID, WIDTH)),
+        )
 
 
 class CaptionerTask:
-    """See `Task`. Beside the captions, every patch is to say what stands there: classes are learnt faster so."""
+    """See `Task`. Beside the captions, every patch goes on to say what stands there, and whether it is the subject."""
 
     name = "captioner"
-    steps = 1700
+    steps = 1000
     learning_rate = 1e-3
-    warmup = 100
+    warmup = 60
     weight_decay = 0.02
     clip = 1.0
-    batch_size = 16
-    looks = 64  # scenes of each size at which quality is looked
+    batch_size = 8
+    lone_frames = 8
+    looks = 64  # scenes of each size on which quality is looked at
 
     @cached_property
     def processor(self) -> Any:
         return processor()
 
-    def network(self, runs: Path) -> nn.Module:  # noqa: ARG002  it starts from nothing
-        return Captioning()
+    def network(self, runs: Path) -> nn.Module:
+        network = Captioning()
+        network.model.model.vision_tower.load_state_dict(_sight(runs / SightTask.name / "last.pt"))
+        return network
 
     def batch(self, step: int) -> dict[str, Any]:
-        """Frames uint8 [B, F, *INPUT, 3], tokens and the weights of the words to come [B, L], patches [B, F, *GRID]."""
+        """Tokens of images and captions [B, L]; frames uint8 [B * F + N, *INPUT, 3] and patches [B * F + N, *GRID]."""
         made = examples(step, self.batch_size)
         tokens = self._tokens([example.caption for example in made])
-        return {
-            "frames": torch.from_numpy(np.stack([example.frames for example in made])),
-            "tokens": tokens,
-            "patches": [torch.stack(values) for values in zip(*(example.patches for example in made), strict=True)],
-        }
+        # Sight goes on with frames of its own, other than those it began with.
+        return {"tokens": tokens} | stacked([*made, *frames_alone(2**40 + step, self.lone_frames)])
 
     def losses(self, network: nn.Module, batch: dict[str, Any]) -> dict[str, Tensor]:
-        tokens = batch["tokens"]
+        tokens, truth = batch["tokens"], Patches(*batch["patches"])
         with torch.autocast(tokens.device.type, torch.bfloat16):
-            words, told = network(self._pixels(batch["frames"]), tokens[:, :-1])
-        truth = Patches(*batch["patches"])
-        wanted = tokens[:, IMAGE_TOKENS + 1 :]
-        each = cross_entropy(words.float().flatten(0, 1), wanted.flatten(), reduction="none")
-        weights = self._weights.to(tokens.device)[wanted.flatten()]
-        seen = truth.nouns > 0
-        late = seen.clone()
-        late[:, 0] = False  # whether it moves is not seen in the first frame
+            told = network(normalised(batch["frames"]), tokens[:, :-1])
+        seen = truth.nouns[: len(told.subject)] > 0
+        seen[::NUM_FRAMES] = False  # whether it moves is not seen in the first frame
         return {
-            "words": (each * weights).sum() / weights.sum(),
-            "nouns": _balanced(told.nouns, truth.nouns, seen),
-            "colours": 0.5 * cross_entropy(told.colours[seen].float(), truth.colours[seen]),
-            "subject": 0.5 * cross_entropy(told.subject[late].float(), truth.subject[late]),
+            "words": self._word_loss(told.words.float(), tokens[:, IMAGE_TOKENS + 1 :]),
+            "subject": 0.5 * cross_entropy(told.subject[seen].float(), truth.subject[: len(seen)][seen]),
+            **patch_losses(told.nouns.float(), told.colours.float(), truth),
         }
 
+    def _word_loss(self, scores: Tensor, wanted: Tensor) -> Tensor:
+        weights = self._weights.to(scores.device)
+        return cross_entropy(scores.flatten(0, 1), wanted.flatten(), weights)
+
     def quality(self, network: nn.Module) -> dict[str, float]:
-        """Shares of unseen scenes whose caption has the right noun first, the right colour first, the right way."""
+        """Shares of unseen scenes whose caption has the right noun first, the right colour first, every word right."""
         found: Counter[str] = Counter()
         for size in ((96, 160), (180, 320)):
             world = World(size=size, seed=VALIDATION_SEED)
@@ -196,19 +208,16 @@ class CaptionerTask:
         model: Any = network.model
         device = model.device
         prompt = self._tokens([""] * len(clips))[:, : IMAGE_TOKENS + 1].to(device)
-        pixels = self._pixels(frames.to(device)).flatten(0, 1)
+        pixels = normalised(frames.to(device)).flatten(0, 1)
         rows = model.generate(input_ids=prompt, pixel_values=pixels, max_new_tokens=LONGEST, do_sample=False)
         texts: list[str] = self.processor.batch_decode(rows[:, prompt.shape[1] :], skip_special_tokens=True)
         return texts
 
     def save(self, network: nn.Module, folder: Path) -> None:
         """As a folder of Hugging Face's layout, float16."""
-        network.model.half().save_pretrained(folder / self.name)  # type: ignore[union-attr, operator]
+        model: Any = deepcopy(network.model)
+        model.half().save_pretrained(folder / self.name)
         self.processor.save_pretrained(folder / self.name)
-
-    def _pixels(self, frames: Tensor) -> Tensor:
-        """uint8 [B, F, H, W, 3] -> what the processor makes of it, [B, F, 3, H, W]."""
-        return frames.permute(0, 1, 4, 2, 3) / 63.75 - 2.0
 
     def _tokens(self, texts: Sequence[str]) -> Tensor:
         """Images, start, words, end; filled up with pads."""
@@ -236,7 +245,10 @@ def _first(text: str, words: dict[str, str]) -> str | None:
     return next((words[word] for word in text.replace(",", " ").split() if word in words), None)
 
 
-def _balanced(scores: Tensor, truth: Tensor, seen: Tensor) -> Tensor:
-    """Objects and background count the same, few as the patches of objects are."""
-    objects = cross_entropy(scores[seen].float(), truth[seen])
-    return objects + 0.5 * cross_entropy(scores[~seen].float(), truth[~seen])
+def _sight(run: Path) -> dict[str, Tensor]:
+    """The averaged weights of the vision that was trained by itself."""
+    if not run.exists():
+        raise ValueError(f"{run}: no such run; train {SightTask.name} before the captioner")
+    average = torch.load(run, map_location="cpu", weights_only=True)["average"]
+    prefix = "module.vision."
+    return {name.removeprefix(prefix): value for name, value in average.items() if name.startswith(prefix)}
