@@ -9,8 +9,10 @@ from itertools import pairwise
 
 import av
 import numpy as np
+from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
+from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from shards.video import timeline as timelines
@@ -67,7 +69,8 @@ def probe(source: Source, *, stream: int | None = None) -> VideoInfo:
         stored, first = timelines.scan(container, video)
         timeline = timelines.timeline(stored, video)
         if timeline is None:
-            count = sum(1 for _ in _decoded(source, video.index, None))
+            with opened(source, video.index) as (again, same):
+                count = sum(1 for _ in _decoded(again, same))
             timeline = timelines.counted_timeline(stored, count, video)
         aspect = video.sample_aspect_ratio or Fraction(1)
         orientation = Orientation.of(first)
@@ -99,9 +102,10 @@ def frames(
     """Frames in RGB, uint8 [H, W, 3], upright, in square pixels, in the order they are shown.
 
     `indices` are rising numbers of the wanted frames (all without it): decoding starts at the key frame before the
-    first and stops after the last. `size` is the (height, width) to resize to. `info`, where the caller has it
-    already, saves a second `probe`. Raises `Unreadable` (`truncated` where a wanted frame cannot be decoded), and
-    `ValueError` for `indices` that do not rise or are not in the video.
+    first, skips to a later one where no frame is wanted in between, and stops after the last. `size` is the (height,
+    width) to resize to. `info`, where the caller has it already, saves a second `probe`. Raises `Unreadable`
+    (`truncated` where a wanted frame cannot be decoded), and `ValueError` for `indices` that do not rise or are not in
+    the video.
     """
     info = info or probe(source, stream=stream)
     wanted = _checked(indices, info.num_frames)
@@ -126,47 +130,64 @@ def _checked(indices: Sequence[int] | None, num_frames: int) -> Sequence[int]:
 
 
 def _wanted(source: Source, info: VideoInfo, wanted: Sequence[int]) -> Iterator[VideoFrame]:
-    """Those of the wanted frames that decode, in one pass."""
-    left = set(wanted)
-    numbered = _numbered(source, info, wanted[0]) if wanted else iter(())
-    for number, frame in numbered:
-        if number in left:
-            yield frame
-            left.remove(number)
-            if not left:
-                return
+    """Those of the wanted frames that decode; what lies between them is skipped from one key frame to the next."""
+    with opened(source, info.stream) as (container, video):
+        for run in _runs(info.timeline, wanted):
+            left = set(run)
+            for number, frame in _numbered(source, info, run[0], container, video):
+                if number in left:
+                    yield frame
+                    left.remove(number)
+                    if not left:
+                        break
 
 
-def _numbered(source: Source, info: VideoInfo, first: int) -> Iterator[tuple[int | None, VideoFrame]]:
+def _runs(timeline: Timeline, wanted: Sequence[int]) -> Iterator[Sequence[int]]:
+    """The wanted frames, parted where decoding had better start anew: where it would skip frames."""
+    starts = [0] if wanted else []
+    for at, (before, number) in enumerate(pairwise(wanted), start=1):
+        if timeline.key_for(number) > before + 1:
+            starts.append(at)
+    for first, end in pairwise([*starts, len(wanted)]):
+        yield wanted[first:end]
+
+
+def _numbered(
+    source: Source, info: VideoInfo, first: int, container: InputContainer, video: VideoStream
+) -> Iterator[tuple[int | None, VideoFrame]]:
     """Decoded frames and their numbers (`None` for one that does not count), from before frame `first` on."""
     if info.timeline.counted:
-        yield from enumerate(_decoded(source, info.stream))
+        yield from enumerate(_decoded(container, video))
         return
     numbers = {tick: number for number, tick in enumerate(info.timeline.ticks)}
-    for frame in _decoded_near(source, info, first):
+    for frame in _decoded_near(source, info, first, container, video):
         yield (None if frame.pts is None else numbers.get(frame.pts)), frame
 
 
-def _decoded_near(source: Source, info: VideoInfo, first: int) -> Iterator[VideoFrame]:
+def _decoded_near(
+    source: Source, info: VideoInfo, first: int, container: InputContainer, video: VideoStream
+) -> Iterator[VideoFrame]:
     """Decoded frames from the key frame before frame `first` on."""
-    seek_tick = info.timeline.start_for(first)
-    if seek_tick is not None:
-        decoded = _decoded(source, info.stream, seek_tick)
+    for seek_tick in (info.timeline.nearest_start_for(first), info.timeline.start_for(first)):
+        if seek_tick is None:
+            yield from _decoded(container, video)
+            return
+        decoded = _decoded(container, video, seek_tick)
         head = next(decoded, None)
         if head is not None and head.pts is not None and head.pts <= info.timeline.ticks[first]:
             yield head
             yield from decoded
             return
-    yield from _decoded(source, info.stream)  # also where a container without an index landed behind the frame
+    with opened(source, info.stream) as (again, stream):  # a container without an index landed behind the frame
+        yield from _decoded(again, stream)
 
 
-def _decoded(source: Source, stream: int, seek_tick: int | None = None) -> Iterator[VideoFrame]:
-    with opened(source, stream) as (container, video):
-        if seek_tick is not None:
-            with suppress(av.FFmpegError):  # what cannot seek is read from its start
-                container.seek(seek_tick, stream=video)
-        for packet in timelines.packets(container, video):
-            yield from timelines.decode(packet)
+def _decoded(container: InputContainer, video: VideoStream, seek_tick: int | None = None) -> Iterator[VideoFrame]:
+    if seek_tick is not None:
+        with suppress(av.FFmpegError):  # what cannot seek is read from where it stands
+            container.seek(seek_tick, stream=video)
+    for packet in timelines.packets(container, video):
+        yield from timelines.decode(packet)
 
 
 def _drawer(info: VideoInfo, size: tuple[int, int]) -> Callable[[VideoFrame], NDArray[np.uint8]]:

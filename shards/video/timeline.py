@@ -30,10 +30,21 @@ class Timeline:
     seek_ticks: tuple[int, ...]  # for each of `keys`, the time to ask a container for
     counted: bool = False  # frames can only be told apart by counting from the first
 
+    def key_for(self, number: int) -> int:
+        """The frame at which decoding must start, at the latest, for frame `number`."""
+        return self.keys[bisect_right(self.keys, number) - 1]
+
     def start_for(self, number: int) -> int | None:
         """The time to seek to so that frame `number` can be decoded; `None` for the file's start."""
         key = bisect_right(self.keys, number) - 1
         return self.seek_ticks[key] if key > 0 and not self.counted else None
+
+    def nearest_start_for(self, number: int) -> int | None:
+        """The time to try first. MP4 looks for when a frame is shown: at `start_for`'s it lands one key frame early.
+
+        A container that looks for when it is decoded may land behind the frame.
+        """
+        return None if self.start_for(number) is None else self.ticks[self.key_for(number)]
 
 
 @dataclass(frozen=True, slots=True)

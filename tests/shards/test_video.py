@@ -75,6 +75,16 @@ def test_any_frame_can_be_read_alone(name: str, make: Make) -> None:
     assert barcodes(truth.path, every_third, stream=truth.stream) == alone
 
 
+@pytest.mark.parametrize("name", torture.READABLE)
+def test_frames_far_apart_have_the_pixels_that_they_have_among_all(name: str, make: Make) -> None:
+    truth = make(name)
+    every = list(video.frames(truth.path, stream=truth.stream))
+    for number in (2, 3, 5):
+        spread = sorted({part * (len(every) - 1) // number for part in range(number + 1)})
+        for frame, at in zip(video.frames(truth.path, spread, stream=truth.stream), spread, strict=True):
+            assert np.array_equal(frame, every[at])
+
+
 @pytest.mark.parametrize("encoder", ENCODERS)
 @pytest.mark.parametrize("name", torture.READABLE)
 def test_transcode_cuts_exactly_the_span(name: str, encoder: video.EncoderName, make: Make) -> None:
