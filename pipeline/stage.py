@@ -47,6 +47,7 @@ class Stage(Settings, Generic[A, B]):
     reads_video: ClassVar[bool] = True  # opens the clip's MP4
     uses_model: ClassVar[bool] = True  # costs what is worth keeping: never run again by `refilter`
     outside: ClassVar[frozenset[str]] = frozenset({"needs"})  # settings that cannot change an answer
+    models: ClassVar[frozenset[str]] = frozenset({"model"})  # settings that are a model's
 
     needs: Needs = Needs()
 
@@ -59,7 +60,8 @@ class Stage(Settings, Generic[A, B]):
 
     def digest(self) -> str:
         """Settings and fingerprint in one name: equal digests promise equal answers."""
-        settings = self.model_dump_json(exclude={**dict.fromkeys(self.outside, True), "model": _PLACES_OF_MODELS})
+        places = dict.fromkeys(self.models, _PLACES_OF_MODELS)
+        settings = self.model_dump_json(exclude={**dict.fromkeys(self.outside, True), **places})
         return record_key(self.name, settings, self.fingerprint())
 
 

@@ -30,6 +30,7 @@ class Measurer(Stage[Tracked, Measured]):
 
     name: ClassVar[str] = "measurer"
     gives: ClassVar[type | None] = Measured
+    models: ClassVar[frozenset[str]] = frozenset({"nsfw"})
 
     usable_area: float = Field(USABLE_AREA, gt=0, le=1)  # of the track's median area
     camera: Camera | None = None
