@@ -10,7 +10,7 @@ from typing import Any
 from benchmarks.annotators.report import RESULTS, Line, lines_of, table
 from pipeline.models.catalog import PACKAGED
 
-BEGIN, END = "<!-- quality: written by benchmarks.annotators.card -->", "<!-- end of quality -->"
+BEGIN, END = "<!-- figures -->", "<!-- /figures -->"
 
 
 def main() -> int:
