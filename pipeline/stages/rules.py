@@ -89,7 +89,8 @@ class OwnMotion(Rule):
     """Keep when the subject itself moves: it gets farther than `min_shift` from where the camera alone would take it.
 
     Not in the paper, whose comparison takes a pan over a still subject for motion and a pan that follows a moving one
-    for stillness. Chosen: of 600 practice clips, half of them still, none lay between 0.03 and 0.15.
+    for stillness. Chosen: in 60 practice scenes only the camera moved, and none came past 0.05; of 175 with a moving
+    subject all came past 0.15.
     """
 
     min_shift: float = Field(0.05, ge=0)  # of the clip's diagonal

@@ -1,5 +1,6 @@
 """The Measurer on clips that lie encoded on disk, with tracks and pictures whose values are known."""
 
+import re
 from collections.abc import Callable
 from dataclasses import fields, replace
 from fractions import Fraction
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import dreamreel
 from pipeline.recipe import load_recipe
 from pipeline.records import Measured, Rejected, Tracked, from_json, to_json
 from pipeline.stages.camera import Camera
@@ -158,6 +160,26 @@ def test_what_is_measured_and_by_which_library_is_in_the_digest() -> None:
     assert len(digests) == 3
     assert Measurer().fingerprint() == ""
     assert "opencv" in Measurer(camera=Camera()).fingerprint()
+
+
+def test_the_formats_readme_names_every_score(clip: Clips) -> None:
+    readme = (Path(dreamreel.__file__).parent / "shards/README.md").read_text()
+    table = readme.partition("## Scores")[2].partition("## ")[0]
+    named = {name for row in table.splitlines()[4:] for name in re.findall(r"`([\w.]+)`", row.partition(" | ")[0])}
+    written = {"text.share", "nsfw", "duplicate.distance"}
+    assert named == written | measured(clip(), camera=Camera()).scores.keys()
+
+
+def test_other_thresholds_need_neither_frames_nor_a_camera_anew(clip: Clips) -> None:
+    record = measured(clip(), camera=Camera(rate=100))
+    Path(record.path).unlink()
+    for rules, why in (
+        (Rules(own_motion=OwnMotion(), static=Static(), black=Black()), None),
+        (Rules(own_motion=OwnMotion(min_shift=0.5)), "motion.compensated"),
+        (Rules(static=Static(max_share=0.1)), "static.share"),
+    ):
+        [answer] = Judge(rules=rules).open()([record])
+        assert (answer.why if isinstance(answer, Rejected) else None) == why
 
 
 def test_a_rule_about_what_is_not_measured_is_refused_with_the_mend() -> None:
