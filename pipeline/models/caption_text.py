@@ -1,6 +1,7 @@
 """What is done to a caption's text before a model reads it."""
 
 import re
+import unicodedata
 from collections.abc import Callable
 
 from pipeline.models import noun_words
@@ -25,11 +26,19 @@ _HEADER = re.compile(r"^([^:.!?]{2,60})(?::|\s[-–—]|\s\|)\s+(?=\w+\s+\w)")
 
 
 def tidy(caption: str) -> str:
-    """One line without file names, links and smileys; runs of dots end a sentence; terms of film are one word each."""
-    text = _FACE.sub(" ", _FILE_OR_LINK.sub(" ", caption))
+    """One line; no file names, links, smileys, emoji; runs of dots end a sentence; terms of film are one word each."""
+    text = _FACE.sub(" ", _FILE_OR_LINK.sub(" ", _written(caption)))
     for pattern, word in _PICTURE_WORDS:
         text = pattern.sub(word, text)
     return " ".join(_ENDING.sub(". ", text).split()).lstrip("., -").rstrip()
+
+
+def _written(text: str) -> str:
+    """Without emoji and control characters, between which words stay apart, nor marks that cannot be seen."""
+    kinds = {character: unicodedata.category(character) for character in set(text)}
+    unseen = {character for character, kind in kinds.items() if kind == "Cf" or "\ufe00" <= character <= "\ufe0f"}
+    shown = (" " if kinds[c] in ("So", "Sk", "Cc", "Co", "Cs", "Cn") else c for c in text if c not in unseen)
+    return "".join(shown)
 
 
 def without_header(text: str) -> str:
