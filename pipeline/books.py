@@ -10,6 +10,7 @@ from pipeline.line import Line
 from pipeline.records import Measured, Rejected, Video, to_json
 from pipeline.runners import Crashed, Outcome
 from pipeline.sources import SourceFault
+from shards import ledger
 from shards.ledger import Row
 
 
@@ -55,7 +56,8 @@ class Books:
             value = None if outcome.value is None else json.dumps(outcome.value)
             return replace(row, outcome="rejected", why=outcome.why, value=value, scores=outcome.scores)
         if isinstance(outcome, Crashed):
-            return replace(row, outcome="failed", why=outcome.error, value=outcome.message, error=outcome.traceback)
+            ending: ledger.Outcome = "quarantined" if outcome.quarantined else "failed"
+            return replace(row, outcome=ending, why=outcome.error, value=outcome.message, error=outcome.traceback)
         return row
 
     def _write_once(self, row: Row) -> None:

@@ -12,7 +12,7 @@ it. So a shard that has a sidecar is decided for ever, and what is left to do fo
 import json
 import re
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -22,10 +22,12 @@ from pipeline import plan
 from pipeline.books import Books
 from pipeline.journal import Journal
 from pipeline.line import Line
+from pipeline.patience import patiently
+from pipeline.plan import Again, Planned
 from pipeline.recipe import Recipe
 from pipeline.records import Encoded, Measured, Rejected
-from pipeline.runners import Answer, Crashed, Job, Outcome, Pool
-from pipeline.sources import Entry, SourceFault
+from pipeline.runners import Answer, Crashed, Outcome, Workers
+from pipeline.sources import SourceFault
 from pipeline.stages.duplicate import DuplicateIndex
 from pipeline.stages.encoder import PARTS, part_path
 from pipeline.stages.packer import Load, Packed
@@ -33,10 +35,10 @@ from shards import ledger, sidecar
 from shards.ledger import Row
 from shards.storage import Storage
 
-OPEN_CLIPS = 64
-"""Clips and videos that are under way at a time."""
 OPEN_SHARDS = 4
-"""Shards that are in work at a time: what the driver holds in memory."""
+"""Shards that are in work at a time besides those that the workers need: what the driver holds in memory."""
+OUTAGE_SECONDS = 600.0
+"""How long the driver itself waits for a storage that does not answer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +62,8 @@ class Work:
     record: Any
     stage: int = 0  # the next stage
     has_file: bool = False  # its MP4 is known to lie in parts/
+    only: frozenset[str] = frozenset()  # keys of the clips that are wanted of a video; none: all of them
+    size: int = 0  # bytes of what the stages added to its record
 
 
 @dataclass
@@ -67,7 +71,7 @@ class Shard:
     """A planned shard in work."""
 
     number: int
-    to_admit: deque[Entry]
+    to_admit: deque[Planned]
     open: int = 0  # videos and clips under way
     kept: list[Measured] = field(default_factory=list)
     packing: bool = False
@@ -87,23 +91,24 @@ class Build:
         name: str,
         recipe: Recipe,
         line: Line,
-        pool: Pool,
+        workers: Workers,
         journal: Journal,
         *,
         models_run: bool = True,
+        retry: Collection[str] = (),
         watch: Watch = NOBODY,
     ) -> None:
         self._storage, self._name, self._recipe, self._line = storage, name, recipe, line
-        self._pool, self._journal = pool, journal
+        self._workers, self._journal = workers, journal
         self._books = Books(line, journal, watch.answered)
         self._models_run, self._watch = models_run, watch
+        self._retry = {"failed", *retry}  # outcomes that an earlier run's word is not taken for
         self._seen = DuplicateIndex()
         self._packer = len(line)  # the runner's stages are the line's, and the packer behind them
         self._encoder = line.position("encoder")
-        self._queues: list[deque[Work]] = [deque() for _ in range(len(line) + 1)]
-        self._under_way: dict[tuple[int, str], Work] = {}  # (stage, key of a record that a worker has) -> its work
+        self._under_way: dict[tuple[int, str], Work] = {}  # (stage, key of a record that the workers have) -> its work
         self._shards: dict[int, Shard] = {}  # in work, in order
-        self._planned: Iterator[tuple[int, list[Entry]]] = iter(())
+        self._planned: Iterator[tuple[int, list[Planned]]] = iter(())
 
     def run(self) -> bool:
         """Work until the plan is done (True) or `stopping` says stop (False: what is under way is finished first)."""
@@ -114,32 +119,35 @@ class Build:
         self._planned = plan.shards(self._storage, lambda shard: shard not in closed)
         try:
             while True:
-                if not self._watch.stopping():
+                if self._watch.stopping():
+                    for stage, record in self._workers.drain():
+                        del self._under_way[stage, record.key]
+                else:
                     self._admit()
-                    self._dispatch()
-                for answer in self._pool.collect():
+                for answer in self._workers.collect():
                     self._settle(answer)
                 self._close_shards()
-                self._journal.flush(due=True)
+                self._flush(due=True)
                 if not self._under_way and (self._watch.stopping() or self._idle()):
                     break
         finally:
-            self._journal.flush()
+            self._flush()
         if self._idle():
             for path in self._storage.list(PARTS):  # what a dead run's worker wrote after its shard was closed
                 self._storage.remove(path)
         return self._idle()
 
     def _idle(self) -> bool:
-        return not self._shards and not any(self._queues)
+        return not self._shards and not self._under_way
 
     # --- admitting
 
     def _admit(self) -> None:
         """Take in planned entries while there is room."""
-        while sum(shard.open for shard in self._shards.values()) < OPEN_CLIPS:
+        most = OPEN_SHARDS + self._workers.room() // self._recipe.shards.videos
+        while self._workers.room() > 0:
             waiting = next((shard for shard in self._shards.values() if shard.to_admit), None)
-            if waiting is None and len(self._shards) >= OPEN_SHARDS:
+            if waiting is None and len(self._shards) >= most:
                 return
             if waiting is None:
                 number, entries = next(self._planned, (None, []))
@@ -149,24 +157,27 @@ class Build:
                 continue
             self._admit_entry(waiting, waiting.to_admit.popleft())
 
-    def _open(self, number: int, entries: Sequence[Entry]) -> Shard:
-        self._journal.open(number)
+    def _open(self, number: int, entries: Sequence[Planned]) -> Shard:
+        self._journal.open(number, sorted({entry.again for entry in entries if isinstance(entry, Again)}))
         self._shards[number] = Shard(number, deque(entries))
         return self._shards[number]
 
-    def _admit_entry(self, shard: Shard, entry: Entry) -> None:
+    def _admit_entry(self, shard: Shard, entry: Planned) -> None:
         self._watch.admitted()
         if isinstance(entry, SourceFault):
             self._books.faulty(shard.number, entry)
             return
         shard.open += 1
-        self._advance(Work(shard.number, entry))
+        if isinstance(entry, Again):
+            self._advance(Work(shard.number, entry.video, only=frozenset(entry.clips)))
+        else:
+            self._advance(Work(shard.number, entry))
 
     def _advance(self, work: Work) -> None:
         """Move on by what the ledger knows, then queue for the first stage that it does not."""
         while work.stage < len(self._line):
             row = self._journal.known(work.shard, work.record.key, self._line.stage_key(work.stage, work.record))
-            if row is None or (row.outcome == "failed" and not self._shards[work.shard].is_written):
+            if row is None or (row.outcome in self._retry and not self._shards[work.shard].is_written):
                 self._queue(work)
                 return
             if row.outcome != "done":
@@ -178,7 +189,7 @@ class Build:
                 return
             if isinstance(grown, Encoded) and not isinstance(work.record, Encoded):
                 grown = replace(grown, path=f"{self._storage.url}/{part_path(grown.key)}")  # folders move
-            work.record, work.stage = grown, work.stage + 1
+            work.record, work.stage, work.size = grown, work.stage + 1, work.size + len(row.added or "")
         self._keep(work)
 
     def _queue(self, work: Work) -> None:
@@ -188,9 +199,13 @@ class Build:
             self._books.answered(work.shard, work.record, work.stage, rejected)
             self._leave(work)
         elif stage.reads_video and self._lacks_file(work):
-            self._queues[self._encoder].append(work)  # bring the file back first
+            self._put(self._encoder, work)  # bring the file back first
         else:
-            self._queues[work.stage].append(work)
+            self._put(work.stage, work)
+
+    def _put(self, stage: int, work: Work) -> None:
+        self._under_way[stage, work.record.key] = work
+        self._workers.put(stage, work.record, work.size)
 
     def _lacks_file(self, work: Work) -> bool:
         if not isinstance(work.record, Encoded) or work.has_file:
@@ -199,6 +214,7 @@ class Build:
         return not work.has_file
 
     def _fan_out(self, work: Work, clips: list[Any]) -> None:
+        clips = [clip for clip in clips if not work.only or clip.key in work.only]
         self._shards[work.shard].open += len(clips)
         self._leave(work)
         for clip in clips:
@@ -210,25 +226,12 @@ class Build:
     def _keep(self, work: Work) -> None:
         shard = self._shards[work.shard]
         if not shard.is_written and self._lacks_file(work):
-            self._queues[self._encoder].append(work)
+            self._put(self._encoder, work)
             return
         shard.kept.append(work.record)
         self._leave(work)
 
     # --- working
-
-    def _dispatch(self) -> None:
-        """Hand batches to the workers, the last stages first."""
-        for stage in reversed(range(len(self._queues))):
-            queue = self._queues[stage]
-            while queue and self._pool.free(stage) > 0:
-                batch = [queue.popleft() for _ in range(min(len(queue), self._batch(stage)))]
-                job = Job(stage=stage, records=tuple(work.record for work in batch))
-                self._under_way |= {(stage, work.record.key): work for work in batch}
-                self._pool.submit(job)
-
-    def _batch(self, stage: int) -> int:
-        return 1 if stage == self._packer else self._line.stages[stage].needs.batch
 
     def _settle(self, answer: Answer) -> None:
         stage, records = answer.job.stage, answer.job.records
@@ -268,7 +271,7 @@ class Build:
         if not shard.kept:
             self._finish(shard)
             return
-        self._journal.flush()  # once the shard stands, the ledger must know why the other clips are not in it
+        self._flush()  # once the shard stands, the ledger must know why the other clips are not in it
         load = Load(
             key=f"shard-{shard.number:06d}",
             dataset=self._storage.url,
@@ -279,7 +282,7 @@ class Build:
             models=self._line.models,
             rules=self._recipe.rules.model_dump(mode="json", exclude_none=True),
         )
-        self._queues[self._packer].append(Work(shard.number, load, self._packer))
+        self._put(self._packer, Work(shard.number, load, self._packer))
 
     def _is_new(self, shard: Shard, clip: Measured) -> bool:
         """Whether no clip that was kept looks like this one; says so in the ledger if one does."""
@@ -311,14 +314,20 @@ class Build:
         shard.kept = [clip for clip in shard.kept if clip.key not in outcome.failed]
         self._pack(shard)
 
+    def _flush(self, *, due: bool = False) -> None:
+        patiently(lambda: self._journal.flush(due=due), OUTAGE_SECONDS)
+
     def _finish(self, shard: Shard) -> None:
         """The shard stands: say so of each of its clips, drop its parts, close the ledger's books on it."""
+        patiently(lambda: self._close_books(shard), OUTAGE_SECONDS)
+        del self._shards[shard.number]
+
+    def _close_books(self, shard: Shard) -> None:
         for clip in shard.kept:
             self._books.kept(shard.number, clip)
         for key in sorted({row.clip for row in self._journal.rows(shard.number) if row.stage == "encoder"}):
             self._storage.remove(part_path(key))
         self._journal.close(shard.number)
-        del self._shards[shard.number]
 
     def _close_written(self) -> None:
         """Finish the shards that an earlier run wrote but did not close; nothing of them is worked on or decided anew.

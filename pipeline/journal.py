@@ -4,7 +4,7 @@ import math
 import secrets
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from shards import ledger
 from shards.ledger import Row
@@ -39,11 +39,13 @@ class Journal:
         self._borrowed: dict[int, dict[tuple[str, str], Row]] = {}
         self._new: dict[int, list[Row]] = defaultdict(list)
 
-    def open(self, shard: int) -> None:
-        """Read what is known of a shard."""
+    def open(self, shard: int, also: Iterable[int] = ()) -> None:
+        """Read what is known of a shard; answers of the shards in `also` count too, where they came to something."""
         self._rows[shard] = ledger.read(self._storage, shard)
         self._known[shard] = _by_work(self._rows[shard])
         borrowed = [row for donor in self._donors for row in ledger.read(donor, shard)]
+        borrowed += [row for number in also for row in ledger.read(self._storage, number)]
+        borrowed = [row for row in borrowed if row.outcome not in ledger.GIVEN_UP]
         self._borrowed[shard] = _by_work(borrowed)
         self._latest = max([self._latest, *(row.at for row in (*self._rows[shard], *borrowed))])
 
@@ -79,9 +81,9 @@ class Journal:
 
     def close(self, shard: int) -> None:
         """Write a shard's rows as one file and forget them."""
+        ledger.close(self._storage, shard, self._rows[shard])
         self._new.pop(shard, None)
-        ledger.close(self._storage, shard, self._rows.pop(shard))
-        del self._known[shard], self._borrowed[shard]
+        del self._rows[shard], self._known[shard], self._borrowed[shard]
 
 
 def _by_work(rows: Sequence[Row]) -> dict[tuple[str, str], Row]:

@@ -1,7 +1,9 @@
 """The plan: which video belongs to which shard, decided once, so that neither order nor crash can move a clip."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
 from itertools import groupby
+from typing import TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -12,7 +14,20 @@ from pipeline.sources import Entry, SourceFault
 from shards import ledger
 from shards.storage import Storage
 
-_ENTRY: TypeAdapter[Entry] = TypeAdapter(Entry)
+
+@dataclass(frozen=True, kw_only=True)
+class Again:
+    """Clips of a closed shard that are tried once more, in a shard of their own."""
+
+    again: int  # the shard in which they were given up
+    video: Video
+    clips: tuple[str, ...]  # keys; none where the video never came to clips
+
+
+Planned: TypeAlias = Entry | Again
+
+_PLANNED: TypeAdapter[Planned] = TypeAdapter(Planned)
+_AGAIN = '{"again":'  # how the record of one begins
 
 
 def extend(storage: Storage, entries: Iterable[Entry], videos_per_shard: int, limit: int | None = None) -> list[str]:
@@ -24,7 +39,7 @@ def extend(storage: Storage, entries: Iterable[Entry], videos_per_shard: int, li
     """
     known = _records(storage)
     ordered = sorted(entries, key=lambda entry: record_key(entry.id))[:limit]
-    texts = {entry.id: _ENTRY.dump_json(entry).decode() for entry in ordered}
+    texts = {entry.id: _PLANNED.dump_json(entry).decode() for entry in ordered}
     mended = {entry.id for entry in ordered if isinstance(entry, Video) and entry.id in known} & _faulty(known)
     new = [name for name in texts if name not in known or name in mended]
     if new:
@@ -33,14 +48,32 @@ def extend(storage: Storage, entries: Iterable[Entry], videos_per_shard: int, li
     return [name for name, text in texts.items() if known.get(name, text) != text and name not in mended]
 
 
-def shards(storage: Storage, wanted: Callable[[int], bool]) -> Iterator[tuple[int, list[Entry]]]:
+def retry(storage: Storage, outcomes: Collection[str], videos_per_shard: int) -> int:
+    """Plan every clip once more that closed shards gave up with one of `outcomes`; returns how many there are."""
+    closed, given_up = ledger.closed(storage), dict[tuple[int, str], list[str]]()
+    for ending in ledger.endings(storage).values():
+        if ending.outcome in outcomes and ending.shard in closed:
+            clips = given_up.setdefault((ending.shard, ending.video), [])
+            clips += [ending.clip] if ending.stage != "cutter" else []
+    records, first = _records(storage), _shard_count(storage)
+    entries = []
+    for place, ((shard, video), clips) in enumerate(sorted(given_up.items())):
+        planned = _PLANNED.validate_json(records[video])
+        again = Again(again=shard, video=planned, clips=tuple(sorted(clips)))  # type: ignore[arg-type]
+        entries.append((first + place // videos_per_shard, video, _PLANNED.dump_json(again).decode()))
+    if entries:
+        ledger.append_plan(storage, entries)
+    return sum(max(1, len(clips)) for clips in given_up.values())
+
+
+def shards(storage: Storage, wanted: Callable[[int], bool]) -> Iterator[tuple[int, list[Planned]]]:
     """Each planned shard that is wanted, with its entries, in order."""
     for path in ledger.plan_files(storage):
         table = ledger.read_plan_file(storage, path, ["shard", "record"])
         rows = (row for batch in table.to_batches(max_chunksize=1024) for row in batch.to_pylist())
         for shard, group in groupby(rows, key=lambda row: row["shard"]):
             if wanted(shard):
-                yield shard, [_ENTRY.validate_json(row["record"]) for row in group]
+                yield shard, [_PLANNED.validate_json(row["record"]) for row in group]
 
 
 def follow(storage: Storage, parent: Storage) -> int:
@@ -67,8 +100,9 @@ def _shard_count(storage: Storage) -> int:
 
 def _records(storage: Storage) -> dict[str, str]:
     """The plan's last word on each id."""
-    return dict(zip(*ledger.read_plan(storage, ["video", "record"]).to_pydict().values(), strict=True))
+    rows = zip(*ledger.read_plan(storage, ["video", "record"]).to_pydict().values(), strict=True)
+    return {video: record for video, record in rows if not record.startswith(_AGAIN)}
 
 
 def _faulty(known: dict[str, str]) -> set[str]:
-    return {name for name, text in known.items() if isinstance(_ENTRY.validate_json(text), SourceFault)}
+    return {name for name, text in known.items() if isinstance(_PLANNED.validate_json(text), SourceFault)}

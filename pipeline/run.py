@@ -3,7 +3,7 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -27,7 +27,7 @@ from shards.writer import INFO, DatasetInfo, write_info
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """Where every clip of a dataset went: `clips == samples + rejected + failed`, once the build is finished.
+    """Where every clip of a dataset went, once the build is finished: into samples, rejected, failed or quarantined.
 
     A video that gave no clip counts as one clip, rejected or failed at the stage that refused it.
     """
@@ -37,6 +37,7 @@ class Summary:
     samples: int
     rejected: dict[str, int] = field(default_factory=dict)  # "stage: why" -> clips
     failed: dict[str, int] = field(default_factory=dict)  # "stage: error" -> clips
+    quarantined: dict[str, int] = field(default_factory=dict)  # "stage: error" -> clips
     changed: tuple[str, ...] = ()  # planned videos of which the source now says something else
     waiting: int = 0  # refilter: videos that the parent has not decided yet
 
@@ -48,12 +49,14 @@ def build(
     runner: Runner,
     *,
     limit: int | None = None,
+    retry: Collection[str] = (),
     who: str = "dreamreel build",
     watch: Watch = NOBODY,
 ) -> Summary:
     """Annotate the videos of `source` into the dataset at `url`; started again, it goes on where it was.
 
-    `limit` plans the first so many videos only, in an order that mixes the whole source.
+    `limit` plans the first so many videos only, in an order that mixes the whole source. `retry` tries clips again
+    that ended with one of these outcomes of `ledger.GIVEN_UP`; failed ones of an unfinished shard are always.
     Raises ValueError: a bad source, a dataset that was built by another recipe, a dataset that somebody else writes,
     a dataset inside the source folder, a recipe whose weights are not on this machine or not those published.
     """
@@ -67,8 +70,9 @@ def build(
     with storage.lock(who):
         info = _open(storage, DatasetInfo(**_described(storage, recipe, line), source=source))
         changed = plan.extend(storage, entries, recipe.shards.videos, limit)
-        with runner([*line.stages, Packer()]) as pool:
-            work = Build(storage, info.name, recipe, line, pool, Journal(storage), watch=watch)
+        plan.retry(storage, retry, recipe.shards.videos)
+        with runner([*line.stages, Packer()]) as workers:
+            work = Build(storage, info.name, recipe, line, workers, Journal(storage), retry=retry, watch=watch)
             summary = _worked(storage, work, watch)
     return replace(summary, changed=tuple(changed))
 
@@ -107,9 +111,9 @@ def refilter(
         if info.parent is None or info.parent["name"] != before.name:
             raise ValueError(f"{out} holds a dataset that was not refiltered from {url}; name another place")
         waiting = plan.follow(storage, parent)
-        with runner([*line.stages, Packer()]) as pool:
+        with runner([*line.stages, Packer()]) as workers:
             journal = Journal(storage, donors)
-            work = Build(storage, info.name, recipe, line, pool, journal, models_run=False, watch=watch)
+            work = Build(storage, info.name, recipe, line, workers, journal, models_run=False, watch=watch)
             summary = _worked(storage, work, watch)
     return replace(summary, waiting=waiting)
 
@@ -155,6 +159,7 @@ def summarise(storage: Storage) -> Summary:
         samples=sum(end.outcome == "kept" for end in endings),
         rejected=reasons("rejected"),
         failed=reasons("failed"),
+        quarantined=reasons("quarantined"),
     )
 
 
@@ -186,6 +191,8 @@ def as_json(summary: Summary) -> str:
 def as_text(summary: Summary) -> str:
     """The summary for people: a line of totals, then a line for each reason."""
     stopped = {"rejected": summary.rejected, "failed": summary.failed}
+    if summary.quarantined:
+        stopped["quarantined"] = summary.quarantined
     totals = ", ".join(f"{sum(reasons.values())} {name}" for name, reasons in stopped.items())
     lines = [f"{summary.clips} clips = {summary.samples} samples, {totals}"]
     for name, reasons in stopped.items():

@@ -1,9 +1,10 @@
 """What a stage is: frozen settings whose `open()` gives a function over a batch of records."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from pipeline.records import Rejected, record_key
 
@@ -27,11 +28,29 @@ _PLACES_OF_MODELS: Any = {
 
 
 class Needs(Settings):
-    """What one worker of a stage takes of a machine. Stages without a GPU share the workers of one pool."""
+    """What one worker of a stage takes of a machine. Stages without a GPU share the workers of one pool.
 
-    cpus: float = 1.0
-    gpus: float = 0.0
-    batch: int = 1  # records a call
+    A share of a GPU is taken at the stage's word: what stands together on one must fit into its memory.
+    """
+
+    cpus: PositiveFloat = 1.0
+    gpus: NonNegativeFloat = 0.0
+    memory: PositiveFloat | None = None  # GiB of the machine's; a worker that takes more is ended
+    batch: PositiveInt = 1  # records a call
+
+
+@dataclass(frozen=True)
+class TwoStep(Generic[A, B]):
+    """A stage's function in two parts: what can be done on the CPU while the GPU is at the batch before, and the rest.
+
+    `run(batch, prepare(batch))` is the answer; called as it is, it does both.
+    """
+
+    prepare: Callable[[Sequence[A]], Any]
+    run: Callable[[Sequence[A], Any], Sequence[B | Rejected]]
+
+    def __call__(self, batch: Sequence[A]) -> Sequence[B | Rejected]:
+        return self.run(batch, self.prepare(batch))
 
 
 class Stage(Settings, Generic[A, B]):

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from shards.ledger import GIVEN_UP
+
 SOURCES = "a folder of videos, or webvid:CSV, ucf101:DIR, davis:DIR, got10k:DIR, videobooth:DIR, parquet:FILE"
 
 
@@ -17,6 +19,9 @@ def add_verbs(verbs: Any) -> None:
     build.add_argument("dataset", metavar="DATASET", help="folder or URL to build; one that is half-built goes on")
     build.add_argument("--recipe", default="embedded", help="a recipe's name or YAML file (default: %(default)s)")
     build.add_argument("--limit", type=int, metavar="N", help="plan N videos only, spread over the source")
+    build.add_argument(
+        "--retry", action="append", default=[], choices=GIVEN_UP, help="try such clips again (may be given twice)"
+    )
     _add_run_options(build)
     build.set_defaults(run=_build)
 
@@ -30,7 +35,9 @@ def add_verbs(verbs: Any) -> None:
 def _add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--set", action="append", default=[], metavar="A.B=C", help="a setting, laid over the recipe")
     parser.add_argument("--ray", metavar="ADDRESS", help="run on Ray: a cluster's address, `auto`, or `local`")
-    parser.add_argument("--workers", type=int, default=2, metavar="N", help="Ray workers (default: %(default)s)")
+    parser.add_argument("--workers", type=int, metavar="N", help="Ray workers without a GPU (default: one a core)")
+    parser.add_argument("--gpu-workers", type=int, metavar="N", help="of each GPU stage (default: by measured rates)")
+    parser.add_argument("--schedule", action="append", default=[], metavar="A=B", help="how work is spread: strikes=3")
     parser.add_argument("--json", action="store_true", help="the summary as JSON")
 
 
@@ -44,7 +51,9 @@ def _build(args: argparse.Namespace) -> int:
     for setting, licence in restricted(recipe).items():
         print(f"dreamreel: the weights of {setting} are {licence}: not for commercial use", file=sys.stderr)
     with _terminable() as stopping, shown(stopping, sys.stderr) as watch:
-        summary = build(args.source, args.dataset, recipe, _runner(args), limit=args.limit, watch=watch)
+        summary = build(
+            args.source, args.dataset, recipe, _runner(args), limit=args.limit, retry=args.retry, watch=watch
+        )
     return _report(summary, args)
 
 
@@ -63,8 +72,10 @@ def _runner(args: argparse.Namespace) -> Any:
     if args.ray is None:
         return local
     from pipeline.runners.actors import ray_runner
+    from pipeline.scheduler.settings import scheduling
 
-    return ray_runner(None if args.ray == "local" else args.ray, args.workers)
+    counts = {"workers": args.workers, "gpu_workers": args.gpu_workers}
+    return ray_runner(None if args.ray == "local" else args.ray, scheduling(args.schedule, **counts))
 
 
 def _report(summary: Any, args: argparse.Namespace) -> int:

@@ -22,7 +22,11 @@ from shards.storage import Missing, Storage
 
 FOLDER = "ledger"
 
-Outcome: TypeAlias = Literal["done", "rejected", "failed", "kept"]  # "kept": the clip stands in a shard
+Outcome: TypeAlias = Literal["done", "rejected", "failed", "quarantined", "kept"]
+"""failed: the stage raised; quarantined: it took down workers, or hung; kept: the clip stands in a shard."""
+
+GIVEN_UP: tuple[Outcome, ...] = ("failed", "quarantined")
+"""Endings that are no answer: another try may come to one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -112,10 +116,11 @@ def tables(storage: Storage, columns: Sequence[str] | None = None) -> Iterator[p
 class Ending(NamedTuple):
     """Where a clip's way ended."""
 
+    shard: int  # number of the planned shard
     video: str  # the source's id
     clip: str  # clip key; the video's key or id where it never came to clips
     stage: str
-    outcome: Outcome  # rejected, failed or kept
+    outcome: Outcome  # any but done
     why: str | None
     value: str | None  # JSON
     at: float

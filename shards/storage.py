@@ -18,13 +18,17 @@ import fsspec
 
 from shards.lock import LEASE, Held, hold_file, hold_object
 
-__all__ = ["LOCK_NAME", "Held", "Missing", "Storage", "StorageError"]
+__all__ = ["LOCK_NAME", "Held", "Missing", "Outage", "Storage", "StorageError"]
 
 LOCK_NAME = "dataset.lock"
 
 
 class StorageError(ValueError):
     """The place does not do what was asked of it; the message says what, where and the mend in one line."""
+
+
+class Outage(StorageError):  # noqa: N818  the name is the fact
+    """The place does not answer just now; another try may go well."""
 
 
 class Missing(StorageError):  # noqa: N818  the name is the fact
@@ -248,7 +252,8 @@ def _told(what: str, storage: Storage, path: str) -> Iterator[None]:
         raise Missing(f"cannot {what} {where}: there is no such file; check the path") from None
     except _troubles() as error:
         why = _MENDS.get(getattr(error, "errno", None) or _errno_of(error), str(error) or type(error).__name__)
-        raise StorageError(f"cannot {what} {where}: {why}") from error
+        kind = Outage if _may_pass(error) else StorageError
+        raise kind(f"cannot {what} {where}: {why}") from error
 
 
 @contextlib.contextmanager
@@ -260,6 +265,25 @@ def _full_disk_told(storage: Storage, path: str) -> Iterator[None]:
         if error.errno not in _FULL:
             raise
         raise StorageError(f"cannot write {storage.url}/{path}: {_MENDS[error.errno]}") from error
+
+
+_PASSING = {
+    errno.EIO,
+    errno.EBUSY,
+    errno.ESTALE,
+    errno.ETIMEDOUT,
+    errno.ECONNREFUSED,
+    errno.ECONNRESET,
+    errno.ENETUNREACH,
+    errno.EHOSTUNREACH,
+}
+
+
+def _may_pass(error: BaseException) -> bool:
+    client = sys.modules.get("botocore.exceptions")
+    if client is not None and isinstance(error, client.ConnectionError | client.HTTPClientError):
+        return True
+    return isinstance(error, ConnectionError | TimeoutError) or getattr(error, "errno", None) in _PASSING
 
 
 def _errno_of(error: BaseException) -> int:

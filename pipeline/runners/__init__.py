@@ -3,9 +3,12 @@
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from pipeline.stage import AnyStage
+
+if TYPE_CHECKING:
+    from pipeline.scheduler.policy import PoolState, StageState
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,11 +21,13 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class Crashed:
-    """A stage raised on this record, or took its worker down: a bug or a machine's fault, not the data's."""
+    """A stage raised on this record, or took its workers down: a bug or a machine's fault, not the data's."""
 
     error: str  # class of the error
     message: str  # one line
     traceback: str
+    may_pass: bool = False  # another try may go well
+    quarantined: bool = False  # it took workers down: nothing touches it again until somebody asks for it
 
 
 Outcome: TypeAlias = Any  # a grown record, a list of clips, `Rejected`, or `Crashed`
@@ -34,21 +39,27 @@ class Answer:
 
     job: Job
     outcomes: tuple[Outcome, ...]
-    seconds: float  # time the stage took for the whole job
+    seconds: float  # time the worker was taken by the job
     worker: str
 
 
-class Pool(Protocol):
-    """Workers that are ready to take jobs."""
+class Workers(Protocol):
+    """The stages at work: records are put in, answers come out, in any order."""
 
-    def free(self, stage: int) -> int:
-        """How many more jobs of the stage are taken now without piling up."""
+    def room(self) -> int:
+        """How many more records may enter the line now."""
 
-    def submit(self, job: Job) -> None:
-        """Hand a job over; never blocks."""
+    def put(self, stage: int, record: Any, size: int = 0) -> None:
+        """Hand a record over to a stage; `size` is what it takes, in bytes. Never blocks."""
 
     def collect(self) -> list[Answer]:
-        """Wait until there are answers, or room for more jobs; a job of several records may be answered in parts."""
+        """Wait a moment for answers; none may come. Raises `StorageError` where the storage stays away."""
+
+    def drain(self) -> list[tuple[int, Any]]:
+        """Begin nothing more; returns the (stage, record) that no worker has in hand."""
+
+    def state(self) -> "tuple[list[StageState], list[PoolState]]":
+        """For those who look on."""
 
 
-Runner: TypeAlias = Callable[[Sequence[AnyStage]], AbstractContextManager[Pool]]
+Runner: TypeAlias = Callable[[Sequence[AnyStage]], AbstractContextManager[Workers]]

@@ -1,48 +1,49 @@
-"""The Ray runner: pools of actors, one for every stage that takes a GPU and one that all other stages share.
+"""The Ray runner: carries out the scheduler's commands with actors, and tells it what became of them.
 
-Only records travel: paths, times, text, boxes and run lengths. When an actor dies, the records it had in hand are
-tried again one by one on a fresh actor that does nothing else meanwhile; only a record that takes down that one too
-has crashed, so its neighbours lose nothing.
+Only records travel: paths, times, text, boxes and run lengths.
 """
 
 import math
+import os
 import signal
 import threading
-from collections import deque
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.runners import Answer, Crashed, Job, Pool, Runner
-from pipeline.runners.attempt import Functions
+from pipeline.runners import Answer, Runner, Workers
+from pipeline.runners.attempt import Done, Functions, Poisoned
+from pipeline.scheduler.commands import Command, Send, Start
+from pipeline.scheduler.policy import PoolState, Scheduler, StageState
+from pipeline.scheduler.settings import Scheduling
+from pipeline.scheduler.sizing import Node
 from pipeline.stage import AnyStage
+from shards.storage import Outage
 
-AHEAD = 2  # jobs an actor holds: the one it works on, and the next, so that it never waits for the driver
+MOMENT = 1.0  # seconds that `collect` waits at most, so that the ledger is written while long jobs run
+LOOK = 5.0  # seconds from one look at the cluster's machines to the next
 
 
-def ray_runner(address: str | None, workers: int, gpu_workers: int = 1) -> Runner:
+def ray_runner(address: str | None, scheduling: Scheduling) -> Runner:
     """A `Runner` on the Ray cluster at `address` ("auto": the one that is running; None: one started here).
 
-    Work begins with the first worker that the cluster has room for. ValueError for fewer than one worker.
+    Work begins with the first worker that the cluster has room for, and goes on with those that it has.
     """
-    if min(workers, gpu_workers) < 1:
-        raise ValueError(f"{min(workers, gpu_workers)} workers can do no work; give at least 1")
 
     @contextmanager
-    def runner(stages: Sequence[AnyStage]) -> Iterator[Pool]:
+    def runner(stages: Sequence[AnyStage]) -> Iterator[Workers]:
         import ray
 
-        places, of_stage = _places(stages, workers, gpu_workers)
         began_here = not ray.is_initialized()
         if began_here:
             with _signals_kept():
-                _connect(ray, {"address": address} if address else _own_cluster(places))
-        pool = _ActorPool(ray, stages, places, of_stage)
+                _connect(ray, {"address": address} if address else _own_cluster(stages, scheduling))
+        actors = _Actors(ray, stages, scheduling)
         try:
-            yield pool
+            yield actors
         finally:
-            pool.stop()
+            actors.stop()
             if began_here:
                 ray.shutdown()
 
@@ -69,141 +70,153 @@ def _signals_kept() -> Iterator[None]:
     signal.signal(signal.SIGTERM, before)
 
 
+def _own_cluster(stages: Sequence[AnyStage], scheduling: Scheduling) -> dict[str, Any]:
+    # Records are small: the object store needs little, and asks for a third of the memory when not told.
+    options: dict[str, Any] = {"address": "local", "include_dashboard": False, "object_store_memory": 100 << 20}
+    if scheduling.workers is None:
+        return options
+    on_gpu = sum(stage.needs.cpus for stage in stages if stage.needs.gpus) * (scheduling.gpu_workers or 1)
+    on_cpu = max((stage.needs.cpus for stage in stages if not stage.needs.gpus), default=0.0) * scheduling.workers
+    return options | {"num_cpus": math.ceil(on_gpu + on_cpu)}
+
+
 class _Worker:
     """Runs in the actor's process."""
 
-    def __init__(self, stages: Sequence[AnyStage]) -> None:
+    def __init__(self, stages: Sequence[AnyStage], loads: Sequence[int], memory: float | None) -> None:
         self._functions = Functions(stages)
+        self._loads = loads
+        if memory is not None:
+            threading.Thread(target=_watch_memory, args=(memory,), daemon=True).start()
 
     def ready(self) -> None:
-        """Answers once the actor is up."""
+        """Answers once what it works for is loaded."""
+        for stage in self._loads:
+            self._functions.open(stage)
 
-    def answer(self, stage: int, records: tuple[Any, ...]) -> tuple[tuple[Any, ...], float]:
+    def answer(self, stage: int, records: tuple[Any, ...]) -> Done:
         return self._functions.answer(stage, records)
 
 
-@dataclass(eq=False)
-class _Place:
-    """Where one actor after another works, and what the present one has in hand."""
-
-    name: str
-    cpus: float
-    gpus: float
-    actor: Any = None
-    starting: bool = True  # the cluster has not yet found room for the actor
-    in_hand: dict[Any, Job] = field(default_factory=dict)  # by the answer's reference
-    suspects: deque[Job] = field(default_factory=deque)  # one of them took an actor down: they wait to be tried alone
-    trying: bool = False  # the job in hand is a suspect
-
-    @property
-    def room(self) -> int:
-        return 0 if self.starting or self.trying else AHEAD - len(self.in_hand)
+def _watch_memory(most: float) -> None:
+    """Ends a worker that takes more than `most` GiB, before the machine ends another one for it."""
+    pages = (most * 2**30) / os.sysconf("SC_PAGE_SIZE")
+    while True:
+        with open("/proc/self/statm") as statm:
+            if int(statm.read().split()[1]) > pages:
+                os._exit(137)  # as the kernel's own killer would
+        time.sleep(0.05)
 
 
-def _places(stages: Sequence[AnyStage], workers: int, gpu_workers: int) -> tuple[list[_Place], dict[int, list[_Place]]]:
-    """All places, and those that serve each stage."""
-    shared = [_Place(f"shared.{n}", cpus=1.0, gpus=0.0) for n in range(workers)]
-    of_stage = {
-        number: [_Place(f"{stage.name}.{n}", stage.needs.cpus, stage.needs.gpus) for n in range(gpu_workers)]
-        if stage.needs.gpus
-        else shared
-        for number, stage in enumerate(stages)
-    }
-    return list(dict.fromkeys(place for places in of_stage.values() for place in places)), of_stage
+class _Actors:
+    """The actors of a build, by the scheduler's names for them."""
 
-
-def _own_cluster(places: Sequence[_Place]) -> dict[str, Any]:
-    # Records are small: the object store needs little, and asks for a third of the memory when not told.
-    cpus = math.ceil(sum(place.cpus for place in places))
-    return {"address": "local", "num_cpus": cpus, "include_dashboard": False, "object_store_memory": 100 << 20}
-
-
-class _ActorPool:
-    """Starts every actor at once, none after another."""
-
-    def __init__(
-        self, ray: Any, stages: Sequence[AnyStage], places: list[_Place], of_stage: dict[int, list[_Place]]
-    ) -> None:
+    def __init__(self, ray: Any, stages: Sequence[AnyStage], scheduling: Scheduling) -> None:
         self._ray = ray
         self._stages = list(stages)
-        self._places = places
-        self._of_stage = of_stage
-        self._waits: dict[Any, _Place] = {}  # reference of an answer, or of an actor's being up -> where
-        for place in places:
-            self._start(place)
+        self._scheduler = Scheduler(stages, scheduling, time.monotonic)
+        self._actors: dict[str, Any] = {}
+        self._waits: dict[Any, tuple[str, int | None]] = {}  # reference -> worker and ticket; None: its being up
+        self._looked = -math.inf
+        self.room, self.put, self.drain = self._scheduler.room, self._scheduler.put, self._scheduler.drain
 
-    def free(self, stage: int) -> int:
-        return sum(place.room for place in self._of_stage[stage])
-
-    def submit(self, job: Job) -> None:
-        self._hand(max(self._of_stage[job.stage], key=lambda place: place.room), job)
+    def state(self) -> tuple[list[StageState], list[PoolState]]:
+        return self._scheduler.state()
 
     def collect(self) -> list[Answer]:
-        ready: list[Any] = []
-        if self._waits:
-            self._ray.wait(list(self._waits), num_returns=1)
-            ready, _ = self._ray.wait(list(self._waits), num_returns=len(self._waits), timeout=0)
-        # A reference goes from `_waits` when its actor's death has sent its job round again.
-        return [answer for reference in ready if reference in self._waits for answer in self._take(reference)]
+        self._look()
+        self._act(self._scheduler.commands())
+        for reference in self._ready():
+            self._take(reference)
+        self._act(self._scheduler.commands())  # nobody waits while the driver settles the answers
+        return self._scheduler.answers()
 
     def stop(self) -> None:
-        for place in self._places:
-            self._ray.kill(place.actor)
+        for actor in self._actors.values():
+            self._ray.kill(actor)
 
-    def _start(self, place: _Place) -> None:
-        options = {"num_cpus": place.cpus, "num_gpus": place.gpus, "max_restarts": 0}
-        place.actor = self._ray.remote(_Worker).options(**options).remote(self._stages)
-        place.starting = True
-        self._waits[place.actor.ready.remote()] = place
+    def _look(self) -> None:
+        """Which machines the cluster has now."""
+        if time.monotonic() - self._looked >= LOOK:
+            self._looked = time.monotonic()
+            alive = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+            self._scheduler.resize([Node(cpus=has.get("CPU", 0.0), gpus=has.get("GPU", 0.0)) for has in alive])
 
-    def _hand(self, place: _Place, job: Job) -> None:
-        reference = place.actor.answer.remote(job.stage, job.records)
-        self._waits[reference] = place
-        place.in_hand[reference] = job
+    def _act(self, commands: Sequence[Command]) -> None:
+        for command in commands:
+            if isinstance(command, Start):
+                self._start(command)
+            elif isinstance(command, Send):
+                answer = self._actors[command.worker].answer
+                self._waits[answer.remote(command.stage, command.records)] = (command.worker, command.ticket)
+            else:
+                self._end(command.worker)
 
-    def _take(self, reference: Any) -> list[Answer]:
+    def _start(self, command: Start) -> None:
+        memory = max((self._stages[n].needs.memory or 0.0 for n in self._served(command)), default=0.0)
+        options = {
+            "num_cpus": command.cpus,
+            "num_gpus": command.gpus,
+            "max_restarts": 0,
+            "max_concurrency": self._scheduler.settings.ahead,
+        }
+        if memory:
+            options["memory"] = int(memory * 2**30)
+        actor = self._ray.remote(_Worker).options(**options).remote(self._stages, command.loads, memory or None)
+        self._actors[command.worker] = actor
+        self._waits[actor.ready.remote()] = (command.worker, None)
+
+    def _served(self, command: Start) -> Sequence[int]:
+        return command.loads or [n for n, stage in enumerate(self._stages) if not stage.needs.gpus]
+
+    def _end(self, worker: str) -> None:
+        self._ray.kill(self._actors.pop(worker))
+        self._waits = {reference: wait for reference, wait in self._waits.items() if wait[0] != worker}
+
+    def _ready(self) -> list[Any]:
+        """References of what has come, after a moment at most."""
+        if not self._waits:
+            return []
+        due = self._scheduler.wake_at()
+        moment = MOMENT if due is None else min(MOMENT, max(0.0, due - time.monotonic()))
+        self._ray.wait(list(self._waits), num_returns=1, timeout=moment)
+        ready, _ = self._ray.wait(list(self._waits), num_returns=len(self._waits), timeout=0)
+        return list(ready)
+
+    def _take(self, reference: Any) -> None:
         from ray.exceptions import OutOfMemoryError, RayActorError, RayTaskError
 
-        place = self._waits.pop(reference)
+        if reference not in self._waits:
+            return  # its worker was ended meanwhile
+        worker, ticket = self._waits.pop(reference)
         try:
             answer = self._ray.get(reference)
         except (RayActorError, OutOfMemoryError) as death:
-            if isinstance(death, RayActorError) and death.actor_init_failed:
-                raise RuntimeError(f"no worker could start on the cluster:\n{death}") from None
-            return self._bury(place, reference, str(death))
+            self._bury(worker, str(death), blame=not _machine_went(death))
         except RayTaskError as error:
-            if isinstance(error.cause, ValueError | OSError):
-                raise error.cause from None  # as it would come from a stage in this process
-            raise
-        answers: list[Answer] = []
-        if place.starting:
-            place.starting = False
+            self._take_error(worker, ticket, error)
         else:
-            outcomes, seconds = answer
-            job = place.in_hand.pop(reference)
-            answers = [Answer(job=job, outcomes=outcomes, seconds=seconds, worker=place.name)]
-        self._try_next(place)
-        return answers
+            if ticket is None:
+                self._scheduler.up(worker)
+            else:
+                self._scheduler.answered(worker, ticket, *answer)
 
-    def _bury(self, place: _Place, reference: Any, cause: str) -> list[Answer]:
-        """A place's actor died: start another, and find out which record was to blame, if any."""
-        self._ray.kill(place.actor)  # one that is only out of reach must not work on
-        answers: list[Answer] = []
-        if place.trying and reference in place.in_hand:
-            crash = Crashed(error="WorkerDied", message="took down two workers, the second alone", traceback=cause)
-            answers = [Answer(job=place.in_hand[reference], outcomes=(crash,), seconds=0.0, worker=place.name)]
+    def _take_error(self, worker: str, ticket: int | None, error: Any) -> None:
+        cause = error.cause
+        if isinstance(cause, Outage) and ticket is not None:
+            self._scheduler.no_storage(worker, ticket, cause)
+        elif isinstance(cause, Poisoned):
+            self._bury(worker, str(cause), blame=True)
+        elif isinstance(cause, ValueError | OSError):
+            raise cause from None  # as it would come from a stage in this process
         else:
-            held = place.in_hand.values()
-            place.suspects += [Job(stage=job.stage, records=(record,)) for job in held for record in job.records]
-        for other in place.in_hand:
-            self._waits.pop(other, None)
-        place.in_hand.clear()
-        self._start(place)
-        return answers
+            raise error
 
-    def _try_next(self, place: _Place) -> None:
-        """Hand over the next suspect, alone; after the last the place works as before."""
-        if not place.in_hand:
-            place.trying = bool(place.suspects)
-            if place.suspects:
-                self._hand(place, place.suspects.popleft())
+    def _bury(self, worker: str, cause: str, *, blame: bool) -> None:
+        self._end(worker)  # one that is only out of reach must not work on
+        self._scheduler.died(worker, cause, blame=blame)
+
+
+def _machine_went(death: Any) -> bool:
+    """Whether the worker's whole machine is gone: Ray tells it in words only, and of announced losses by a flag."""
+    return bool(getattr(death, "preempted", False)) or "node has died" in str(death)

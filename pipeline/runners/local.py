@@ -1,34 +1,60 @@
-"""The in-process runner: every job is done at once, in the order of submission."""
+"""The in-process runner: one worker, which does a job whenever answers are asked for."""
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from pipeline.runners import Answer, Job, Pool
+from pipeline.runners import Answer, Workers
 from pipeline.runners.attempt import Functions
+from pipeline.scheduler.commands import Send, Start
+from pipeline.scheduler.policy import PoolState, Scheduler, StageState
+from pipeline.scheduler.settings import Scheduling
+from pipeline.scheduler.sizing import Node
 from pipeline.stage import AnyStage
+from shards.storage import Outage
+
+ALONE = Scheduling(workers=1, gpu_workers=1, ahead=1, first_deadline=None)
+"""One worker, which nobody can end but itself."""
 
 
 @contextmanager
-def local(stages: Sequence[AnyStage]) -> Iterator[Pool]:
+def local(stages: Sequence[AnyStage]) -> Iterator[Workers]:
     """A `Runner` without other processes."""
-    yield _LocalPool(Functions(stages))
+    yield _Local(stages)
 
 
-class _LocalPool:
-    def __init__(self, functions: Functions) -> None:
-        self._functions = functions
-        self._waiting: list[Job] = []
+class _Local:
+    def __init__(self, stages: Sequence[AnyStage]) -> None:
+        self._functions = Functions(stages)
+        self._scheduler = Scheduler(stages, ALONE, time.monotonic)
+        self._scheduler.resize([Node(cpus=float("inf"), gpus=1.0)])
+        self.room, self.put, self.drain = self._scheduler.room, self._scheduler.put, self._scheduler.drain
 
-    def free(self, stage: int) -> int:  # noqa: ARG002  one worker serves every stage
-        return 1 - len(self._waiting)
-
-    def submit(self, job: Job) -> None:
-        self._waiting.append(job)
+    def state(self) -> tuple[list[StageState], list[PoolState]]:
+        return self._scheduler.state()
 
     def collect(self) -> list[Answer]:
-        jobs, self._waiting = self._waiting, []
-        answers = []
-        for job in jobs:
-            outcomes, seconds = self._functions.answer(job.stage, job.records)
-            answers.append(Answer(job=job, outcomes=outcomes, seconds=seconds, worker="local"))
+        commands = self._scheduler.commands()
+        for command in commands:
+            if isinstance(command, Start):
+                self._scheduler.up(command.worker)
+        for command in commands + self._scheduler.commands():
+            if isinstance(command, Send):
+                self._answer(command)
+        answers = self._scheduler.answers()
+        if not answers and self._scheduler.busy:
+            time.sleep(_pause(self._scheduler))
         return answers
+
+    def _answer(self, command: Send) -> None:
+        try:
+            done = self._functions.answer(command.stage, command.records)
+        except Outage as error:
+            self._scheduler.no_storage(command.worker, command.ticket, error)
+        else:
+            self._scheduler.answered(command.worker, command.ticket, *done)
+
+
+def _pause(scheduler: Scheduler) -> float:
+    due = scheduler.wake_at()
+    return 0.0 if due is None else min(1.0, max(0.0, due - time.monotonic()))

@@ -39,7 +39,9 @@ def scheduling(assignments: Iterable[str] = (), **given: int | None) -> Scheduli
     for assignment in assignments:
         name, sign, text = assignment.partition("=")
         if not sign or name not in Scheduling.model_fields:
-            raise ValueError(f"--run {assignment}: write NAME=VALUE with one of {', '.join(Scheduling.model_fields)}")
+            raise ValueError(
+                f"--schedule {assignment}: write NAME=VALUE with one of {', '.join(Scheduling.model_fields)}"
+            )
         values[name] = yaml.safe_load(text)
     try:
         return Scheduling.model_validate(values)

@@ -65,7 +65,7 @@ def pack(load: Load) -> Packed:
     def samples(clips: Sequence[Measured]) -> list[Sample]:
         return [_sample(clip, storage.read(part_path(clip.key)), load) for clip in clips]
 
-    outcomes = {clip.key: attempt(samples, [clip])[0] for clip in load.clips}
+    outcomes = {clip.key: attempt(samples, [clip])[0][0] for clip in load.clips}
     failed = {key: outcome for key, outcome in outcomes.items() if isinstance(outcome, Crashed)}
     shard = None if failed else write_shard(storage, load.name, load.number, outcomes.values())
     return Packed(key=load.key, shard=shard, failed=failed)

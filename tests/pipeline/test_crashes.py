@@ -21,6 +21,7 @@ from pipeline.records import Clip, Encoded, Rejected, Video, grow, record_key
 from pipeline.run import Summary, summarise
 from pipeline.runners import Answer, Crashed, Job
 from pipeline.runners.attempt import Functions, attempt
+from pipeline.scheduler.policy import PoolState, StageState
 from pipeline.stage import Needs, Stage
 from pipeline.stages.encoder import part_path
 from pipeline.stages.packer import Load, Packed
@@ -192,7 +193,7 @@ class Packer(Temper):
         def samples(clips: Sequence[Any]) -> list[Sample]:
             return [self._sample(clip, storage.read(part_path(clip.key))) for clip in clips]
 
-        outcomes = {clip.key: attempt(samples, [clip])[0] for clip in record.clips}
+        outcomes = {clip.key: attempt(samples, [clip])[0][0] for clip in record.clips}
         failed = {key: outcome for key, outcome in outcomes.items() if isinstance(outcome, Crashed)}
         shard = None if failed else write_shard(storage, record.name, record.number, outcomes.values())
         return Packed(key=record.key, shard=shard, failed=failed)
@@ -226,26 +227,37 @@ class Packer(Temper):
         )
 
 
-class UnorderedPool:
-    """Takes several jobs and answers them one by one, in any order, as remote workers would."""
+class UnorderedWorkers:
+    """Take some records, batch those of a stage, and answer job by job, in any order, as remote workers would."""
 
     def __init__(self, stages: Sequence[Stage[Any, Any]], random: Random) -> None:
+        self._stages = stages
         self._functions = Functions(stages)
         self._random = random
-        self._waiting: list[Job] = []
+        self._waiting: list[tuple[int, Any]] = []
 
-    def free(self, stage: int) -> int:  # noqa: ARG002
+    def room(self) -> int:
         return 5 - len(self._waiting)
 
-    def submit(self, job: Job) -> None:
-        self._waiting.append(job)
+    def put(self, stage: int, record: Any, size: int = 0) -> None:  # noqa: ARG002
+        self._waiting.append((stage, record))
 
     def collect(self) -> list[Answer]:
         if not self._waiting or self._random.random() < 0.2:
             return []
-        job = self._waiting.pop(self._random.randrange(len(self._waiting)))
-        outcomes, seconds = self._functions.answer(job.stage, job.records)
-        return [Answer(job=job, outcomes=outcomes, seconds=seconds, worker="")]
+        stage = self._random.choice(self._waiting)[0]
+        batch = [waiting for waiting in self._waiting if waiting[0] == stage][: self._stages[stage].needs.batch]
+        self._waiting = [waiting for waiting in self._waiting if waiting not in batch]
+        job = Job(stage=stage, records=tuple(record for _, record in batch))
+        done = self._functions.answer(stage, job.records)
+        return [Answer(job=job, outcomes=done.outcomes, seconds=done.seconds, worker="")]
+
+    def drain(self) -> list[tuple[int, Any]]:
+        left, self._waiting = self._waiting, []
+        return left
+
+    def state(self) -> tuple[list[StageState], list[PoolState]]:
+        return [], []
 
 
 def run(url: str, random: Random, *, luck: int | None = None, videos: Sequence[Video] = VIDEOS) -> None:
@@ -259,9 +271,9 @@ def run(url: str, random: Random, *, luck: int | None = None, videos: Sequence[V
         Judge(luck=luck, needs=needs),
     ]
     plan.extend(storage, videos, videos_per_shard=2)
-    pool = UnorderedPool([*stages, Packer(luck=luck)], random)
+    workers = UnorderedWorkers([*stages, Packer(luck=luck)], random)
     journal = Journal(storage, seconds=random.choice([0.0, 100.0]))
-    assert Build(storage, "clips", load_recipe("embedded"), Line(stages), pool, journal).run()
+    assert Build(storage, "clips", load_recipe("embedded"), Line(stages), workers, journal).run()
 
 
 def run_until_done(url: str, random: Random, lives: Iterator[float], *, lucky: bool = False) -> int:

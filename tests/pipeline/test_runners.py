@@ -2,18 +2,22 @@
 
 import os
 import signal
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import ClassVar
 
 import pytest
 
 from pipeline.records import Clip, Rejected, Video
-from pipeline.runners import Answer, Crashed, Job, Pool
+from pipeline.runners import Crashed, Outcome, Runner, Workers
 from pipeline.runners.actors import ray_runner
-from pipeline.runners.attempt import attempt
+from pipeline.runners.attempt import Functions, Poisoned, attempt
 from pipeline.runners.local import local
-from pipeline.stage import Needs, Stage
+from pipeline.scheduler.settings import Scheduling, scheduling
+from pipeline.stage import Needs, Stage, TwoStep
 from shards.storage import StorageError
 
 
@@ -30,6 +34,11 @@ class Picky(Stage[Video, Video]):
             raise LookupError(f"cannot stand {video.id}")
         if "kill" in video.id:
             os.kill(os.getpid(), signal.SIGKILL)
+        if "hang" in video.id:
+            time.sleep(3600)
+        if "bomb" in video.id:
+            hoard = [bytearray(b"1" * (64 << 20)) for _ in range(64)]  # 4 GiB, at once and for a while
+            time.sleep(len(hoard))
         if "full" in video.id:
             raise StorageError("cannot write there: the disk is full")
         return Rejected(stage=self.name, why="refused", value=1.0) if "reject" in video.id else video
@@ -39,53 +48,63 @@ def videos(*names: str) -> tuple[Video, ...]:
     return tuple(Video(id=name, uri=name) for name in names)
 
 
+def on_ray(workers: int) -> Runner:
+    return ray_runner("auto", Scheduling(workers=workers))
+
+
 @pytest.fixture(params=["local", "ray"])
-def pool(request: pytest.FixtureRequest, ray_cluster: None) -> Iterator[Pool]:  # noqa: ARG001
-    runner = local if request.param == "local" else ray_runner("auto", workers=2)
+def workers(request: pytest.FixtureRequest, ray_cluster: None) -> Iterator[Workers]:  # noqa: ARG001
     with ExitStack() as stack:
+        runner = local if request.param == "local" else on_ray(2)
         yield stack.enter_context(runner([Picky(needs=Needs(batch=4))]))
 
 
-def all_answers(pool: Pool, jobs: Sequence[Job]) -> list[Answer]:
-    """Every answer, jobs being handed over as there is room."""
-    waiting, answers = list(jobs), list[Answer]()
-    wanted = sum(len(job.records) for job in jobs)
-    while sum(len(answer.outcomes) for answer in answers) < wanted:
-        while waiting and pool.free(waiting[0].stage) > 0:
-            pool.submit(waiting.pop(0))
-        answers += pool.collect()
-    return answers
+def outcomes(workers: Workers, *names: str) -> dict[str, Outcome]:
+    """What becomes of videos of these names; each must come back once."""
+    for video in videos(*names):
+        workers.put(0, video)
+    found: dict[str, Outcome] = {}
+    while len(found) < len(names):
+        for answer in workers.collect():
+            for record, outcome in zip(answer.job.records, answer.outcomes, strict=True):
+                assert record.id not in found
+                found[record.id] = outcome
+    return found
 
 
-def test_one_outcome_for_each_record_in_order_and_only_the_guilty_crash(pool: Pool) -> None:
-    job = Job(stage=0, records=videos("a", "raise-b", "reject-c", "d"))
-    (answer,) = all_answers(pool, [job])
-    kinds = [type(outcome).__name__ for outcome in answer.outcomes]
-    assert kinds == ["Video", "Crashed", "Rejected", "Video"]
-    assert answer.outcomes[1].error == "LookupError"
-    assert "cannot stand raise-b" in answer.outcomes[1].message
-    assert "_answer" in answer.outcomes[1].traceback
+def test_one_outcome_for_each_record_and_only_the_guilty_crash(workers: Workers) -> None:
+    found = outcomes(workers, "a", "raise-b", "reject-c", "d")
+    assert {name: type(outcome).__name__ for name, outcome in found.items()} == {
+        "a": "Video",
+        "raise-b": "Crashed",
+        "reject-c": "Rejected",
+        "d": "Video",
+    }
+    assert found["raise-b"].error == "LookupError"
+    assert "cannot stand raise-b" in found["raise-b"].message
+    assert "_answer" in found["raise-b"].traceback
+    assert not found["raise-b"].quarantined
 
 
-def test_many_jobs_all_come_back_once(pool: Pool) -> None:
-    jobs = [Job(stage=0, records=videos(f"{n}x", f"{n}y")) for n in range(20)]
-    answers = all_answers(pool, jobs)
-    assert sorted(id(answer.job) for answer in answers) == sorted(id(job) for job in jobs)
-    assert all(a.outcomes == a.job.records for a in answers)
+def test_many_records_all_come_back_once(workers: Workers) -> None:
+    names = [str(n) for n in range(60)]
+    assert {name: outcome.id for name, outcome in outcomes(workers, *names).items()} == {n: n for n in names}
+
+
+def test_what_no_worker_has_in_hand_comes_back_when_work_is_stopped(workers: Workers) -> None:
+    for video in videos("a", "b", "c"):
+        workers.put(0, video)
+    assert sorted(record.id for _, record in workers.drain()) == ["a", "b", "c"]
+    assert workers.room() == 0
+    assert workers.collect() == []
 
 
 def test_a_dead_worker_costs_its_neighbours_nothing(ray_cluster: None) -> None:  # noqa: ARG001
-    with ray_runner("auto", workers=2)([Picky()]) as pool:
-        jobs = [Job(stage=0, records=videos(f"{n}a", f"{n}kill" if n == 1 else f"{n}b", f"{n}c")) for n in range(4)]
-        outcomes = {
-            record.id: outcome
-            for answer in all_answers(pool, jobs)
-            for record, outcome in zip(answer.job.records, answer.outcomes, strict=True)
-        }
-    assert len(outcomes) == 12
-    crashed = [name for name, outcome in outcomes.items() if isinstance(outcome, Crashed)]
-    assert crashed == ["1kill"]
-    assert outcomes["1kill"].error == "WorkerDied"
+    with ray_runner("auto", Scheduling(workers=2))([Picky(needs=Needs(batch=3))]) as workers:
+        found = outcomes(workers, *(f"{n}kill" if n == 4 else f"{n}" for n in range(12)))
+    assert [name for name, outcome in found.items() if isinstance(outcome, Crashed)] == ["4kill"]
+    assert found["4kill"].error == "WorkerDied"
+    assert found["4kill"].quarantined
 
 
 @pytest.mark.parametrize(
@@ -105,14 +124,14 @@ def test_a_lost_or_swapped_answer_is_never_stored(
         calls.append(len(batch))
         return function(batch)
 
-    outcomes = attempt(stage, videos("a", "b"))
+    found, _ = attempt(stage, videos("a", "b"))
     assert calls == [2, 1, 1]
-    for record, outcome in zip(videos("a", "b"), outcomes, strict=True):
+    for record, outcome in zip(videos("a", "b"), found, strict=True):
         assert outcome == record or (isinstance(outcome, Crashed) and says in outcome.message)
 
 
 def test_a_caption_for_another_clip_crashes_even_alone() -> None:
-    (outcome,) = attempt(lambda batch: videos("other"), videos("mine"))
+    ((outcome,), _) = attempt(lambda batch: videos("other"), videos("mine"))
     assert isinstance(outcome, Crashed)
     assert "with a record of" in outcome.message
 
@@ -125,38 +144,136 @@ def test_a_full_disk_stops_the_work_and_blames_no_clip() -> None:
         attempt(stage, videos("a", "b"))
 
 
-def test_a_full_disk_is_told_in_the_storages_own_words_on_any_runner(pool: Pool) -> None:
+def test_a_full_disk_is_told_in_the_storages_own_words_on_any_runner(workers: Workers) -> None:
     with pytest.raises(StorageError) as caught:
-        all_answers(pool, [Job(stage=0, records=videos("a", "full-b"))])
+        outcomes(workers, "a", "full-b")
     assert type(caught.value) is StorageError
     assert str(caught.value) == "cannot write there: the disk is full"
 
 
 def test_the_innocent_in_hand_when_a_worker_dies_are_never_blamed(ray_cluster: None) -> None:  # noqa: ARG001
     """One worker, killers on every side: each record is tried alone before it is blamed."""
-    names = ["1kill", "2", "3kill", "4", "5", "6kill", "7"]
-    with ray_runner("auto", workers=1)([Picky()]) as pool:
-        outcomes = {
-            answer.job.records[0].id: answer.outcomes[0]
-            for answer in all_answers(pool, [Job(stage=0, records=videos(name)) for name in names])
-        }
-    assert {name for name, outcome in outcomes.items() if isinstance(outcome, Crashed)} == {"1kill", "3kill", "6kill"}
+    with on_ray(1)([Picky()]) as workers:
+        found = outcomes(workers, "1kill", "2", "3kill", "4", "5", "6kill", "7")
+    assert {name for name, outcome in found.items() if isinstance(outcome, Crashed)} == {"1kill", "3kill", "6kill"}
+
+
+def test_a_worker_that_hangs_is_ended_and_its_record_quarantined(ray_cluster: None) -> None:  # noqa: ARG001
+    with ray_runner("auto", Scheduling(workers=2, first_deadline=2.0))([Picky()]) as workers:
+        found = outcomes(workers, "a", "hang-b", "c", "d")
+    assert [name for name, outcome in found.items() if isinstance(outcome, Crashed)] == ["hang-b"]
+    assert found["hang-b"].error == "DeadlineExceeded"
+    assert "picky gave no answer" in found["hang-b"].traceback
+
+
+def test_a_worker_that_takes_more_memory_than_it_may_is_ended(ray_cluster: None) -> None:  # noqa: ARG001
+    with on_ray(2)([Picky(needs=Needs(memory=1.0))]) as workers:
+        found = outcomes(workers, "a", "bomb-b", "c", "d")
+    assert [name for name, outcome in found.items() if isinstance(outcome, Crashed)] == ["bomb-b"]
+    assert found["bomb-b"].quarantined
 
 
 def test_work_begins_with_the_workers_that_the_cluster_has_room_for(ray_cluster: None) -> None:  # noqa: ARG001
-    with ray_runner("auto", workers=9)([Picky()]) as pool:
-        assert len(all_answers(pool, [Job(stage=0, records=videos(f"{n}")) for n in range(30)])) == 30
+    with on_ray(9)([Picky()]) as workers:
+        assert len(outcomes(workers, *map(str, range(30)))) == 30
 
 
 def test_a_runner_needs_a_worker() -> None:
-    with pytest.raises(ValueError, match="0 workers can do no work"):
-        ray_runner("auto", workers=0)
+    with pytest.raises(ValueError, match="workers"):
+        scheduling(workers=0)
+
+
+def test_settings_of_the_run_are_checked() -> None:
+    assert scheduling(["strikes=3"], workers=2) == Scheduling(strikes=3, workers=2)
+    with pytest.raises(ValueError, match=r"--schedule strike=3: write NAME=VALUE with one of .*strikes"):
+        scheduling(["strike=3"])
+
+
+def test_memory_that_runs_out_halves_the_batch_until_it_fits() -> None:
+    import torch  # not above: this module is loaded by Ray's workers, too
+
+    calls: list[int] = []
+
+    def stage(batch: Sequence[Video]) -> list[Video]:
+        calls.append(len(batch))
+        if len(batch) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return list(batch)
+
+    some = videos(*"abcdefgh")
+    assert attempt(stage, some) == (some, 2)
+    assert calls == [8, 4, 2, 2, 4, 2, 2]
+
+
+def test_one_record_too_large_for_the_memory_may_pass_later() -> None:
+    import torch
+
+    def stage(batch: Sequence[Video]) -> list[Video]:
+        if any(video.id == "big" for video in batch):
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return list(batch)
+
+    found, passed = attempt(stage, videos("a", "big", "c"))
+    assert [isinstance(outcome, Crashed) for outcome in found] == [False, True, False]
+    assert found[1].may_pass
+    assert passed == 1
+
+
+def test_a_gpu_that_fails_for_good_is_the_workers_end_not_the_records() -> None:
+    def stage(_: Sequence[Video]) -> list[Video]:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    with pytest.raises(Poisoned):
+        attempt(stage, videos("a", "b"))
+
+
+def test_the_next_job_is_prepared_while_one_is_in_work_and_they_take_turns() -> None:
+    """Two jobs in two threads: both are prepared before the first of them ends, and they never run together."""
+    prepared, log = threading.Barrier(2, timeout=20), list[str]()
+
+    class Two(Stage[Video, Video]):
+        name: ClassVar[str] = "two"
+
+        def open(self) -> TwoStep[Video, Video]:
+            def prepare(batch: Sequence[Video]) -> str:
+                prepared.wait()
+                return f"frames of {batch[0].id}"
+
+            def run(batch: Sequence[Video], frames: str) -> list[Video]:
+                log.append(f"begin {frames}")
+                log.append(f"end {frames}")
+                return list(batch)
+
+            return TwoStep(prepare, run)
+
+    functions = Functions([Two()])
+    with ThreadPoolExecutor(2) as threads:
+        jobs = [threads.submit(functions.answer, 0, videos(name)) for name in "ab"]
+        assert [job.result().outcomes for job in jobs] == [videos("a"), videos("b")]
+    begun = [line.removeprefix("begin ") for line in log[::2]]
+    assert log == [f"{what} {frames}" for frames in begun for what in ("begin", "end")]
+    assert sorted(begun) == ["frames of a", "frames of b"]
+
+
+def test_what_goes_wrong_in_preparing_is_only_the_guilty_records() -> None:
+    class Two(Stage[Video, Video]):
+        name: ClassVar[str] = "two"
+
+        def open(self) -> TwoStep[Video, Video]:
+            def prepare(batch: Sequence[Video]) -> None:
+                if any(video.id == "bad" for video in batch):
+                    raise LookupError("cannot decode")
+
+            return TwoStep(prepare, lambda batch, _: list(batch))
+
+    found = Functions([Two()]).answer(0, videos("a", "bad", "c")).outcomes
+    assert [isinstance(outcome, Crashed) for outcome in found] == [False, True, False]
 
 
 @pytest.mark.parametrize("clips", [0, 2])
 def test_a_video_that_is_lost_or_doubled_in_the_fan_out_crashes(clips: int) -> None:
     (video,) = videos("a")
     clip = Clip(key="k", video=video, start=0, end=1, first_frame=0, num_frames=1, source_sha256="")
-    (outcome,) = attempt(lambda batch: [[clip] * clips], [video])
+    ((outcome,), _) = attempt(lambda batch: [[clip] * clips], [video])
     assert isinstance(outcome, Crashed)
     assert "not each once" in outcome.message
