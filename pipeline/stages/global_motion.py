@@ -17,6 +17,7 @@ _RETURN = 0.5  # a corner that is followed forth and back must end this near to 
 _INLIER = 1.0
 _LEVELS = 3  # of the pyramid above the picture itself
 _FEWEST = 6  # corners that make an estimate
+_ROUNDS = 3
 _OUTLIER = 8.0  # grey levels; a pixel that differs more says no more against a motion than this
 _SEEN = 0.1  # share of the pictures' pixels that must be background in both
 
@@ -24,9 +25,9 @@ _SEEN = 0.1  # share of the pictures' pixels that must be background in both
 def global_motion(before: Grey, after: Grey, background: Background, last: Matrix) -> Matrix | None:
     """What the background of `before` did until `after`; None where it has too little to be followed.
 
-    Corners spread over the background are followed by pyramidal Lucas-Kanade. Where the background is faint, some
-    other object's corners may be the most, so RANSAC's answer is only one proposal beside stillness, the corners'
-    median shift and `last`, the motion one step earlier: the one that explains the most pixels is taken.
+    Corners spread over the background are followed by pyramidal Lucas-Kanade. Where the background is faint, the most
+    corners may be some other object's; so what RANSAC finds in them, what it finds in the rest, their median shift,
+    `last` (the motion one step earlier) and stillness are proposals, and that which explains the most pixels is taken.
     """
     corners = _corners(before, background)
     found, moved = _followed(before, after, corners)
@@ -80,11 +81,18 @@ def _median(found: Points, moved: Points) -> Matrix:
 
 
 def _ransac(found: Points, moved: Points) -> Iterator[Matrix]:
+    """What the most corners do, what the most of the others do, and so on."""
     import cv2
 
-    motion, _ = cv2.estimateAffinePartial2D(found, moved, method=cv2.RANSAC, ransacReprojThreshold=_INLIER)
-    if motion is not None:
+    for _ in range(_ROUNDS):
+        if len(found) < _FEWEST:
+            return
+        motion, inliers = cv2.estimateAffinePartial2D(found, moved, method=cv2.RANSAC, ransacReprojThreshold=_INLIER)
+        if motion is None:
+            return
         yield np.vstack([motion, (0.0, 0.0, 1.0)])
+        others = np.asarray(inliers)[:, 0] == 0
+        found, moved = found[others], moved[others]
 
 
 def _smooth(picture: Grey) -> NDArray[np.float32]:
