@@ -84,19 +84,15 @@ class SmallEncoder(ImageEncoderViT):  # type: ignore[misc]
         nn.init.normal_(self.pos_embed, std=0.02)
 
     def forward(self, x: Tensor) -> Tensor:
-        extents = _extents(x)
-        found: Tensor | None = None
-        for extent in set(extents):
-            members = [number for number, other in enumerate(extents) if other == extent]
-            alone = len(members) == len(extents)
-            features = self._features(x if alone else x[members], *extent)
-            padded = functional.pad(features, _padding(extent, self.pos_embed.shape[1]))
-            if alone:
-                return padded
-            found = padded.new_zeros(len(x), *padded.shape[1:]) if found is None else found
-            found = found.index_copy(0, torch.tensor(members, device=x.device), padded)
-        assert found is not None
-        return found
+        members: dict[tuple[int, int], list[int]] = {}
+        for number, extent in enumerate(_extents(x)):
+            members.setdefault(extent, []).append(number)
+        found: dict[int, Tensor] = {}
+        for extent, numbers in members.items():
+            alike = x if len(numbers) == len(x) else x[numbers]
+            features = functional.pad(self._features(alike, *extent), _padding(extent, self.pos_embed.shape[1]))
+            found.update(zip(numbers, features, strict=True))
+        return torch.stack([found[number] for number in range(len(x))])
 
     def _features(self, x: Tensor, rows: int, columns: int) -> Tensor:
         """[B, C, rows, columns] of the pictures' upper left."""

@@ -28,7 +28,7 @@ from shards.rle import Box, Size
 SIZES: tuple[Size, ...] = ((96, 160), (180, 320), (90, 160), (180, 320), (120, 160), (96, 160), (180, 320), (160, 128))
 """Frame sizes, one a step in turn: those of clips, and a portrait."""
 
-FRAMES = 12
+FRAMES = 8
 """Of a batch, all of one size."""
 
 NUM_FRAMES = 16
@@ -45,7 +45,7 @@ class SegmenterTask:
     """`segment_anything.build("embedded")`: box prompts and the decoder's first mask alone are trained."""
 
     name = "segmenter"
-    steps = 4000
+    steps = 2700
     learning_rate = 1e-3
     warmup = 200
     weight_decay = 0.02
@@ -92,7 +92,7 @@ class SegmenterTask:
         return {
             "pixels": 0.5 * (wrong / (area + 10)).mean(),
             "dice": dice.mean(),
-            "guess": functional.mse_loss(guesses.float(), _ious(logits > 0, truth)),
+            "guess": 4 * functional.mse_loss(guesses.float(), _ious(logits > 0, truth)),
         }
 
     def quality(self, network: nn.Module) -> dict[str, float]:
