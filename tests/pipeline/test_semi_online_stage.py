@@ -5,7 +5,7 @@ import weakref
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -18,15 +18,16 @@ from pipeline.models.deva.semi_online import SemiOnlineTracker
 from pipeline.models.deva.settings import Propagation, SemiOnline
 from pipeline.models.deva_tracker import DevaSemiOnline, track_noun
 from pipeline.recipe import load_recipe
-from pipeline.records import Encoded, Rejected, Segmented, Tracked, Tracklet, grow
+from pipeline.records import Encoded, Grounded, Rejected, Segmented, Tracked, Tracklet, grow
 from pipeline.run import build
 from pipeline.runners.local import local
-from pipeline.stages.locate import Tracker, _subject_first
+from pipeline.stages.locate import Grounder, Segmenter, Tracker, _subject_first
 from shards import Dataset, Storage, rle
 from shards.verify import verify
 from tests.pipeline.deva_seeded import repeating_network
 from tests.pipeline.tiny_annotators import (
     grounded,
+    named,
     tiny_detector,
     tiny_segmenter,
     tiny_semi_online,
@@ -296,3 +297,33 @@ def test_a_build_finds_subjects_on_the_way(tmp_path: Path, still: Encoded, tiny_
         spans = sample.provenance.get("lost", {}).get(str(track.id), [])
         assert [tuple(span) for span in spans] == list(track.lost)
     assert verify(Storage.at(tmp_path / "out")).violations == ()
+
+
+# --- By the trained networks of the embedded recipe
+
+
+@pytest.mark.parametrize(("case", "least"), [("late", 0.6), ("leaving", 0.7)])
+def test_the_embedded_networks_find_who_enters_and_let_go_of_who_leaves(
+    case: Literal["late", "leaving"], least: float, tmp_path: Path
+) -> None:
+    recipe, scene = load_recipe("embedded"), World(size=(96, 160)).scene(1, case)
+    rendered = scene.render()
+    true = rendered.masks[0]
+    clip = write_clip(tmp_path / "cc.mp4", rendered.frames, scene.num_frames, scene.size)
+    model = DevaSemiOnline.model_validate(
+        {"mode": "semi_online", "size": "embedded", "device": "cpu", "semi_online": {"max_missed_detections": 1}}
+    )
+    stage = Tracker(model=model).asking(recipe.grounder.model, recipe.segmenter.model)
+    (boxes,) = Grounder(model=recipe.grounder.model, frames=(0, -1)).open()([named(clip, *scene.nouns)])
+    assert isinstance(boxes, Grounded)
+    (masks,) = Segmenter(model=recipe.segmenter.model).open()([boxes])
+    assert isinstance(masks, Segmented)
+    (answer,) = stage.open()([masks])
+    assert isinstance(answer, Tracked)
+    found = rle.decode_clip(answer.tracks[0].masks, scene.size)
+    seen, held = np.flatnonzero(true.any((1, 2))), np.flatnonzero(found.any((1, 2)))
+    assert seen[0] <= held[0] <= seen[0] + 2 * 5  # agreed on at the second vote behind the entrance at the latest
+    assert abs(seen[-1] - held[-1]) <= 2
+    either = (found | true).sum((1, 2))
+    shared = np.where(either == 0, 1.0, (found & true).sum((1, 2)) / np.maximum(either, 1))
+    assert shared.mean() > least
