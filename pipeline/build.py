@@ -48,6 +48,7 @@ class Watch:
     planned: Callable[[int], None] = lambda videos: None  # videos in the whole plan that are still to be decided
     admitted: Callable[[], None] = lambda: None  # one of those videos was taken in hand
     answered: Callable[[Row], None] = lambda row: None  # a row was added to the ledger
+    looked: Callable[[], None] = lambda: None  # a moment has passed
     stopping: Callable[[], bool] = lambda: False  # True: finish what is under way, start nothing more
 
 
@@ -128,6 +129,7 @@ class Build:
                     self._settle(answer)
                 self._close_shards()
                 self._flush(due=True)
+                self._watch.looked()
                 if not self._under_way and (self._watch.stopping() or self._idle()):
                     break
         finally:

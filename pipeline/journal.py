@@ -5,6 +5,7 @@ import secrets
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 from shards import ledger
 from shards.ledger import Row
@@ -58,7 +59,7 @@ class Journal:
         """The answer that a stage gave earlier; a donor's answer is taken over into this ledger."""
         work = (clip, stage_key)
         if work not in self._known[shard] and work in self._borrowed[shard]:
-            self.add(self._borrowed[shard][work])
+            self.add(replace(self._borrowed[shard][work], shard=shard))
         return self._known[shard].get(work)
 
     def rows(self, shard: int) -> list[Row]:

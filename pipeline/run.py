@@ -15,6 +15,7 @@ from pipeline.journal import Journal
 from pipeline.line import Line
 from pipeline.needs import require, restricted
 from pipeline.recipe import Recipe, differences, override, recipe_of
+from pipeline.run_log import Recorder, RunLog
 from pipeline.runners import Runner
 from pipeline.sources import parse_source
 from pipeline.sources.folder import Folder
@@ -72,8 +73,10 @@ def build(
         changed = plan.extend(storage, entries, recipe.shards.videos, limit)
         plan.retry(storage, retry, recipe.shards.videos)
         with runner([*line.stages, Packer()]) as workers:
-            work = Build(storage, info.name, recipe, line, workers, Journal(storage), retry=retry, watch=watch)
-            summary = _worked(storage, work, watch)
+            recorder = Recorder(RunLog(storage), workers, watch)
+            journal = Journal(storage)
+            work = Build(storage, info.name, recipe, line, workers, journal, retry=retry, watch=recorder.watch)
+            summary = _worked(storage, work, recorder)
     return replace(summary, changed=tuple(changed))
 
 
@@ -113,8 +116,9 @@ def refilter(
         waiting = plan.follow(storage, parent)
         with runner([*line.stages, Packer()]) as workers:
             journal = Journal(storage, donors)
-            work = Build(storage, info.name, recipe, line, workers, journal, models_run=False, watch=watch)
-            summary = _worked(storage, work, watch)
+            recorder = Recorder(RunLog(storage), workers, watch)
+            work = Build(storage, info.name, recipe, line, workers, journal, models_run=False, watch=recorder.watch)
+            summary = _worked(storage, work, recorder)
     return replace(summary, waiting=waiting)
 
 
@@ -140,9 +144,10 @@ def _ancestors(info: DatasetInfo) -> Iterator[Storage]:
         info = read_info(storage)
 
 
-def _worked(storage: Storage, work: Build, watch: Watch) -> Summary:
-    watch.planned(plan.count(storage, ledger.closed(storage)))
+def _worked(storage: Storage, work: Build, recorder: Recorder) -> Summary:
+    recorder.watch.planned(plan.count(storage, ledger.closed(storage)))
     finished = work.run()
+    recorder.end(finished=finished)
     return replace(summarise(storage), finished=finished)
 
 

@@ -15,8 +15,11 @@ SOURCES = "a folder of videos, or webvid:CSV, ucf101:DIR, davis:DIR, got10k:DIR,
 def add_verbs(verbs: Any) -> None:
     """Register the verbs on argparse's subparsers."""
     build = verbs.add_parser("build", help="videos -> annotated, verified shards")
-    build.add_argument("source", metavar="SOURCE", help=SOURCES)
-    build.add_argument("dataset", metavar="DATASET", help="folder or URL to build; one that is half-built goes on")
+    build.add_argument("source", metavar="SOURCE", nargs="?", help=SOURCES)
+    build.add_argument(
+        "dataset", metavar="DATASET", nargs="?", help="folder or URL to build; one that is half-built goes on"
+    )
+    build.add_argument("--status", metavar="DATASET", help="say how the build of a dataset stands, and end")
     build.add_argument("--recipe", default="embedded", help="a recipe's name or YAML file (default: %(default)s)")
     build.add_argument("--limit", type=int, metavar="N", help="plan N videos only, spread over the source")
     build.add_argument(
@@ -47,6 +50,10 @@ def _build(args: argparse.Namespace) -> int:
     from pipeline.recipe import load_recipe
     from pipeline.run import build
 
+    if args.status is not None:
+        return _status(args)
+    if args.source is None or args.dataset is None:
+        raise ValueError("build needs SOURCE and DATASET; see `dreamreel build --help`")
     recipe = load_recipe(args.recipe, args.set)
     for setting, licence in restricted(recipe).items():
         print(f"dreamreel: the weights of {setting} are {licence}: not for commercial use", file=sys.stderr)
@@ -55,6 +62,13 @@ def _build(args: argparse.Namespace) -> int:
             args.source, args.dataset, recipe, _runner(args), limit=args.limit, retry=args.retry, watch=watch
         )
     return _report(summary, args)
+
+
+def _status(args: argparse.Namespace) -> int:
+    from pipeline.status import status
+
+    print(status(args.status))
+    return 0
 
 
 def _refilter(args: argparse.Namespace) -> int:

@@ -50,7 +50,13 @@ class PoolState:
     wanted: int
     starting: int
     up: int
-    busy: float  # share of the time that its workers were up
+    busy_seconds: float  # that its workers worked, all together
+    up_seconds: float  # that they were up
+
+    @property
+    def busy(self) -> float:
+        """Share of the time that its workers were up."""
+        return min(1.0, self.busy_seconds / self.up_seconds) if self.up_seconds else 0.0
 
 
 class Scheduler:
@@ -241,7 +247,8 @@ class Scheduler:
                 wanted=pool.wanted,
                 starting=pool.starting,
                 up=pool.up,
-                busy=pool.busy_share(now),
+                busy_seconds=pool.busy_seconds,
+                up_seconds=pool.up_seconds(now),
             )
             for pool in self._pools.values()
         ]

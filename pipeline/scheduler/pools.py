@@ -93,7 +93,6 @@ class Pool:
         self._changed = now
         self._up = sum(worker.is_up for worker in self.workers.values())
 
-    def busy_share(self, now: float) -> float:
-        """Of the seconds that workers were up."""
-        up = self._up_seconds + self._up * (now - self._changed)
-        return min(1.0, self.busy_seconds / up) if up else 0.0
+    def up_seconds(self, now: float) -> float:
+        """That its workers were up, all together."""
+        return self._up_seconds + self._up * (now - self._changed)
