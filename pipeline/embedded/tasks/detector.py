@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from groundingdino.util.misc import NestedTensor  # type: ignore[import-untyped]
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from pipeline.embedded.silhouettes import NOUNS
@@ -77,7 +77,7 @@ class DetectorTask:
     """The whole network, from the backbone's run."""
 
     name = "detector"
-    steps = 1800
+    steps = 2000
     learning_rate = 5e-4
     warmup = 150
     weight_decay = 1e-4
@@ -121,7 +121,7 @@ class DetectorTask:
     def save(self, network: nn.Module, folder: Path) -> None:
         own = write_text_encoder(folder / "grounding_dino")
         weights = {name: _half(tensor) for name, tensor in network.state_dict().items()}
-        save_file(weights, own / "model.safetensors")
+        (own / "model.safetensors").write_bytes(save(weights))
 
 
 class DenseDetector(nn.Module):

@@ -9,13 +9,13 @@ import numpy as np
 from torch import Tensor, nn, tensor
 from torchvision.ops import box_iou  # type: ignore[import-untyped]
 
-from pipeline.embedded.scenes import Case
 from pipeline.embedded.tasks.task import VALIDATION_SEED
 from pipeline.embedded.world import World
 from pipeline.models.grounding_dino import GroundingDino
 from pipeline.models.grounding_dino.detector import Detector
 from pipeline.models.grounding_dino.settings import Frame
 from pipeline.models.nouns import NounFinder
+from pipeline.recipe import load_recipe
 from pipeline.records import Detection
 from shards.rle import Box, Size
 
@@ -25,6 +25,7 @@ SWEEP = (0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5)
 """Box thresholds whose recall and precision the log has, to choose one by."""
 
 _LEAST = 0.05  # score of a detection that is looked at
+_SMALL = 0.02  # share of the frame
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +35,6 @@ class Asked:
     frame: Frame
     nouns: tuple[str, ...]
     truth: tuple[tuple[str, Box], ...]
-    case: Case
 
 
 @lru_cache(maxsize=1)
@@ -47,22 +47,24 @@ def asked() -> tuple[Asked, ...]:
         frame, nouns = scene.frame(0), tuple(dict.fromkeys(subject.noun for subject in named))
         seen = zip((actor.look.noun for actor in scene.actors), frame.boxes(), strict=True)
         truth = tuple((noun, box) for noun, box in seen if noun in nouns and box is not None)
-        found.append(Asked(frame=frame.image, nouns=nouns, truth=truth, case=scene.case))
+        found.append(Asked(frame=frame.image, nouns=nouns, truth=truth))
     return tuple(found)
 
 
 def measured(network: nn.Module) -> dict[str, float]:
-    """Recall and precision at IoU 0.5 for the default thresholds and a sweep, AP50, and recall by size of the box."""
+    """Recall and precision at IoU 0.5 by the recipe's box threshold, AP50, recall of small boxes, and the sweep."""
+    own = load_recipe("embedded").grounder.model
+    assert isinstance(own, GroundingDino)
     device = str(next(network.parameters()).device)
-    settings = GroundingDino(size="embedded", box_threshold=_LEAST, text_threshold=_LEAST, device=device)
-    detect, rows = Detector(settings, network), asked()
+    low = {"box_threshold": _LEAST, "text_threshold": _LEAST, "device": device}
+    detect, rows = Detector(own.model_copy(update=low), network), asked()
     detections: list[tuple[Detection, ...]] = []
     for first in range(0, len(rows), 16):
         detections += detect([(row.frame, row.nouns) for row in rows[first : first + 16]])
-    return _figures(rows, detections)
+    return _figures(rows, detections, own.box_threshold)
 
 
-def _figures(rows: Sequence[Asked], detections: Sequence[Sequence[Detection]]) -> dict[str, float]:
+def _figures(rows: Sequence[Asked], detections: Sequence[Sequence[Detection]], threshold: float) -> dict[str, float]:
     scores, right, found = [], [], []
     for row, answer in zip(rows, detections, strict=True):
         best = [0.0] * len(row.truth)  # score of the detection that found each object
@@ -72,22 +74,19 @@ def _figures(rows: Sequence[Asked], detections: Sequence[Sequence[Detection]]) -
                 best[hit] = one.score or 0
             scores.append(one.score or 0)
             right.append(hit is not None)
-        found += [(row.case, _share(box, row.frame), score) for (_, box), score in zip(row.truth, best, strict=True)]
+        found += [(_share(box, row.frame), score) for (_, box), score in zip(row.truth, best, strict=True)]
     figures = {"ap50": _average_precision(np.array(scores), np.array(right), len(found))}
-    least = GroundingDino.model_fields["box_threshold"].default
-    figures |= _at(least, "", scores, right, found)
-    small = [one for one in found if one[1] < 0.02]
-    figures["recall_small"] = float(np.mean([score > least for *_, score in small])) if small else 1.0
-    for threshold in SWEEP:
-        figures |= _at(threshold, f"_{threshold}", scores, right, found)
+    recalled = [score for _, score in found]
+    figures |= _at(threshold, "", scores, right, recalled)
+    figures["recall_small"] = float(np.mean([score > threshold for share, score in found if share < _SMALL]))
+    for other in SWEEP:
+        figures |= _at(other, f"_{other}", scores, right, recalled)
     return figures
 
 
-def _at(
-    threshold: float, name: str, scores: list[float], right: list[bool], found: list[tuple[Case, float, float]]
-) -> dict[str, float]:
+def _at(threshold: float, name: str, scores: list[float], right: list[bool], found: list[float]) -> dict[str, float]:
     given = [ok for score, ok in zip(scores, right, strict=True) if score > threshold]
-    recalled = [score > threshold for *_, score in found]
+    recalled = [score > threshold for score in found]
     return {f"recall{name}": sum(recalled) / max(1, len(recalled)), f"precision{name}": sum(given) / max(1, len(given))}
 
 
@@ -100,9 +99,10 @@ def _hit(one: Detection, row: Asked, best: Sequence[float]) -> int | None:
     return free[int(overlaps.argmax())] if overlaps.max() >= 0.5 else None
 
 
-def _share(box: Box, frame: Any) -> float:
+def _share(box: Box, frame: Frame) -> float:
     """Of the frame that the box takes."""
-    return (box[2] - box[0]) * (box[3] - box[1]) / (frame.shape[0] * frame.shape[1])
+    share: float = (box[2] - box[0]) * (box[3] - box[1]) / (frame.shape[0] * frame.shape[1])
+    return share
 
 
 def _average_precision(scores: Any, right: Any, count: int) -> float:
