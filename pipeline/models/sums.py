@@ -11,6 +11,7 @@ UNSIGNED = frozenset({SUMS, "README.md"})
 def write_sums(folder: Path = PACKAGED) -> None:
     """Writes the file anew: a line for every other file below `folder`, as `sha256sum --check` reads it."""
     lines = [f"{sha256(path)}  {path.relative_to(folder).as_posix()}\n" for path in _files(folder)]
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / SUMS).write_text("".join(lines))
 
 

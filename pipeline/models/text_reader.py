@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from pydantic import Field
 
+from pipeline.models.catalog import CATALOG, Weights
 from pipeline.stage import Settings
 
 Frames: TypeAlias = NDArray[np.uint8]  # [N, H, W, 3], RGB
@@ -25,6 +26,10 @@ class TextReader(Settings):
     side: int = Field(640, ge=64)  # pixels that the longer side is brought to; what is lower than 8 of them is not read
     min_score: float = Field(0.8, ge=0, le=1)  # the reader's confidence in what it reads
     min_letters: int = Field(3, ge=1)  # of one piece of text: patterns are taken for single letters
+
+    def weights(self) -> tuple[Weights, ...]:
+        """What it loads."""
+        return (CATALOG["rapidocr-onnxruntime"],)
 
     def fingerprint(self) -> str:
         names = ("rapidocr-onnxruntime", "onnxruntime")

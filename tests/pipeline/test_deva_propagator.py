@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline.models.deva.core import Core, Merged
-from pipeline.models.deva.frames import Observer, TrackedFrame, reduced_size, to_image
+from pipeline.models.deva.frames import Observer, TrackedFrame, at_size, to_image
 from pipeline.models.deva.matching import feature_map
 from pipeline.models.deva.network import Deva
 from pipeline.models.deva.propagator import BACKWARD_FRAMES, Propagator
@@ -186,20 +186,41 @@ def test_large_frames_are_reduced_on_the_way_in(small: Deva) -> None:
 def test_the_network_s_input_is_normalised() -> None:
     frame = small_frames(1)[0]
     expected = normalised((frame.astype(np.float32) / 255).transpose(2, 0, 1))
-    torch.testing.assert_close(to_image(frame, None, torch.device("cpu")), expected)
+    torch.testing.assert_close(to_image(frame, frame.shape[:2], torch.device("cpu")), expected)
 
 
 @pytest.mark.parametrize(
-    ("size", "short_side", "expected"),
+    ("size", "settings", "expected"),
     [
-        ((1080, 1920), 480, (480, 853)),
-        ((1920, 1080), 480, (853, 480)),
-        ((300, 400), 480, (300, 400)),
-        ((9, 9), None, (9, 9)),
+        ((1080, 1920), {"short_side": 480}, (480, 853)),
+        ((1920, 1080), {"short_side": 480}, (853, 480)),
+        ((300, 400), {"short_side": 480}, (300, 400)),
+        ((300, 400), {"short_side": 480, "enlarge": True}, (480, 640)),
+        ((600, 400), {"short_side": 200, "enlarge": True}, (300, 200)),
+        ((9, 9), {"short_side": None}, (9, 9)),
     ],
 )
-def test_reduced_size(size: tuple[int, int], short_side: int | None, expected: tuple[int, int]) -> None:
-    assert reduced_size(size, short_side) == expected
+def test_input_size(size: tuple[int, int], settings: dict[str, Any], expected: tuple[int, int]) -> None:
+    assert Propagation(**settings).input_size(size) == expected
+
+
+def test_frames_are_enlarged_to_something() -> None:
+    with pytest.raises(ValueError, match="enlarge needs a short_side"):
+        Propagation(short_side=None, enlarge=True)
+
+
+def test_enlarged_frames_are_answered_at_their_own_size(small: Deva) -> None:
+    """As frames that came enlarged, whose probabilities are then reduced."""
+    frames = small_frames(3)
+    own = Propagator(small, TIGHT.model_copy(update={"short_side": 96, "enlarge": True}))
+    network_size = own.settings.input_size((48, 64))
+    core = Core(small, TIGHT)
+    masks = torch.from_numpy(SMALL_MASKS).float().repeat_interleave(2, 1).repeat_interleave(2, 2)
+    images = [to_image(frame, network_size, torch.device("cpu")) for frame in frames]
+    expected = [core.step(core.encode(image), None if t else masks) for t, image in enumerate(images)]
+    for tracked, maps in list(zip(own.track(frames, SMALL_MASKS), expected, strict=True))[1:]:
+        assert tracked.probabilities.shape == (3, 48, 64)
+        torch.testing.assert_close(tracked.probabilities, at_size(maps, (48, 64)))
 
 
 def test_half_precision_is_near(small: Deva) -> None:

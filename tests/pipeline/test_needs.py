@@ -156,6 +156,17 @@ def test_the_notice_names_every_licence_of_the_catalog() -> None:
             assert any(entry.name in line and entry.licence in line for line in notice.splitlines()), entry.name
 
 
+def test_the_documents_tell_of_every_recipe_and_of_all_packaged_weights() -> None:
+    readme = (Path(dreamreel.__file__).parent / "README.md").read_text().splitlines()
+    for name in recipe_names():
+        (row,) = (line for line in readme if line.startswith(f"| `{name}`"))
+        assert ("**not for commercial use**" in row) == bool(restricted(load_recipe(name)))
+        assert all(licence in row for licence in restricted(load_recipe(name)).values())
+    card = (catalog.PACKAGED / "README.md").read_text()
+    for entry in catalog.EMBEDDED:
+        assert f"| `{entry.name.split('/')[0]}" in card
+
+
 def test_a_model_of_the_hub_that_the_catalog_lacks_is_taken_by_its_name() -> None:
     assert store.repository("facebook/sam2.1-hiera-large").revision is not None
     assert store.repository("some/model").revision is None

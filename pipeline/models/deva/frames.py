@@ -87,19 +87,11 @@ def checked(frames: Iterable[tuple[int, Frame]]) -> Iterator[tuple[int, Frame]]:
         yield number, frame
 
 
-def reduced_size(size: Size, short_side: int | None) -> Size:
-    """`size` with its shorter side brought down to `short_side`; smaller frames keep theirs."""
-    shorter = min(size)
-    if short_side is None or shorter <= short_side:
-        return size
-    return size[0] * short_side // shorter, size[1] * short_side // shorter
-
-
-def to_image(frame: Frame, short_side: int | None, device: torch.device) -> Tensor:
-    """The network's input [3, H, W] from a frame, normalised and then reduced."""
+def to_image(frame: Frame, size: Size, device: torch.device) -> Tensor:
+    """The network's input [3, *size] from a frame, normalised and then brought to size."""
     image = torch.tensor(frame, device=device).permute(2, 0, 1).float() / 255
     image = (image - image.new_tensor(MEAN)[:, None, None]) / image.new_tensor(STD)[:, None, None]
-    return at_size(image, reduced_size(frame.shape[:2], short_side))
+    return at_size(image, size)
 
 
 def at_size(maps: Tensor, size: Size) -> Tensor:

@@ -67,8 +67,8 @@ class Propagator:
         ids = tuple(range(1, len(masks) + 1))
         seeded = torch.tensor(masks, device=self.network.device).float()
         for index, frame in checked(frames):
-            size = frame.shape[:2]
-            encoded = core.encode(to_image(frame, self.settings.short_side, self.network.device))
+            size = frame.shape[0], frame.shape[1]
+            encoded = core.encode(to_image(frame, self.settings.input_size(size), self.network.device))
             if core.memory.num_objects:
                 maps = at_size(core.step(encoded), size)
             else:
@@ -92,7 +92,7 @@ def _check_size(masks: Tensor, size: tuple[int, ...]) -> None:
 
 
 def covered(masks: Tensor, size: tuple[int, int]) -> Tensor:
-    """Masks [K, H, W] at a smaller size: the share of each pixel that an object covers, so that none vanishes."""
+    """Masks [K, H, W] at another size: the share of each pixel that an object covers, so that none vanishes."""
     return functional.interpolate(masks[None], size, mode="area")[0] if masks.shape[1:] != size else masks
 
 

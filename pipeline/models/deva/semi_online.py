@@ -47,7 +47,7 @@ class SemiOnlineTracker:
         vote_at = self.settings.num_voting_frames - 1
         for t, frame in checked(enumerate(frames)):
             clip.size = frame.shape[0], frame.shape[1]
-            image = to_image(frame, self.propagation.short_side, self.network.device)
+            image = to_image(frame, self.propagation.input_size(clip.size), self.network.device)
             encoded = clip.core.encode(image)
             if t + self.settings.num_voting_frames <= vote_at:
                 yield clip.step(encoded)

@@ -30,6 +30,7 @@ class Propagation(Settings):
     """How masks are carried through a clip. The memory is bounded by these numbers, whatever the clip's length."""
 
     short_side: PositiveInt | None = 480  # pixels; larger frames are reduced to it, None keeps every size
+    enlarge: bool = False  # smaller frames to the short side: for a network that was trained so
     mem_every: PositiveInt = 5  # frames from one that is remembered to the next
     top_k: PositiveInt = 30  # memory tokens that a position reads
     max_mid_term_frames: int = 10  # frames of working memory at which the middle ones are consolidated
@@ -37,6 +38,19 @@ class Propagation(Settings):
     num_prototypes: PositiveInt = 128  # long-term tokens that one consolidation gives
     max_long_term_elements: int = 10_000  # tokens
     precision: Literal["float32", "bfloat16", "float16"] = "float32"  # of the convolutions
+
+    def input_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Height and width at which the network sees a frame of that height and width."""
+        shorter = min(size)
+        if self.short_side is None or (shorter <= self.short_side and not self.enlarge):
+            return size
+        return size[0] * self.short_side // shorter, size[1] * self.short_side // shorter
+
+    @model_validator(mode="after")
+    def _enlarged_to_something(self) -> "Propagation":
+        if self.enlarge and self.short_side is None:
+            raise ValueError("enlarge needs a short_side to enlarge to: name one")
+        return self
 
     @model_validator(mode="after")
     def _memory_can_be_kept(self) -> "Propagation":
