@@ -4,6 +4,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -13,6 +14,7 @@ from pipeline import plan
 from pipeline.build import NOBODY, Build, Watch
 from pipeline.journal import Journal
 from pipeline.line import Line
+from pipeline.metrics import served
 from pipeline.needs import require, restricted
 from pipeline.recipe import Recipe, differences, override, recipe_of
 from pipeline.run_log import Recorder, RunLog
@@ -51,6 +53,7 @@ def build(
     *,
     limit: int | None = None,
     retry: Collection[str] = (),
+    metrics: str | None = None,
     who: str = "dreamreel build",
     watch: Watch = NOBODY,
 ) -> Summary:
@@ -58,6 +61,7 @@ def build(
 
     `limit` plans the first so many videos only, in an order that mixes the whole source. `retry` tries clips again
     that ended with one of these outcomes of `ledger.GIVEN_UP`; failed ones of an unfinished shard are always.
+    `metrics` serves Prometheus at "PORT" or "HOST:PORT" meanwhile.
     Raises ValueError: a bad source, a dataset that was built by another recipe, a dataset that somebody else writes,
     a dataset inside the source folder, a recipe whose weights are not on this machine or not those published.
     """
@@ -76,7 +80,8 @@ def build(
             recorder = Recorder(RunLog(storage), workers, watch)
             journal = Journal(storage)
             work = Build(storage, info.name, recipe, line, workers, journal, retry=retry, watch=recorder.watch)
-            summary = _worked(storage, work, recorder)
+            with served(metrics, lambda: recorder.last) if metrics is not None else nullcontext():
+                summary = _worked(storage, work, recorder)
     return replace(summary, changed=tuple(changed))
 
 

@@ -94,13 +94,14 @@ class Recorder:
         self._log, self._workers, self._outer, self._clock = log, workers, outer, clock
         self._tally = Tally(clock)
         self._began = clock()
+        self.last = self.moment()  # a second old at most, while the build works; other threads may read it
         self.watch = replace(
             outer, planned=self._planned, admitted=self._admitted, answered=self._answered, looked=self._looked
         )
 
     def end(self, *, finished: bool) -> None:
         """The run's last moment."""
-        self._log.add(replace(self._moment(), ended="finished" if finished else "stopped"))
+        self._log.add(replace(self.moment(), ended="finished" if finished else "stopped"))
 
     def _planned(self, videos: int) -> None:
         self._tally.videos = videos
@@ -116,13 +117,17 @@ class Recorder:
 
     def _looked(self) -> None:
         self._outer.looked()
-        if self._log.due(self._clock() - self._began):
+        seconds = self._clock() - self._began
+        if seconds - self.last.seconds >= 1.0:
+            self.last = self.moment()
+        if self._log.due(seconds):
             try:
-                self._log.add(self._moment())
+                self._log.add(self.moment())
             except Outage:
                 return  # a line that is missing harms nobody; what the build cannot do without waits by itself
 
-    def _moment(self) -> Moment:
+    def moment(self) -> Moment:
+        """How the run stands now."""
         tally = self._tally
         stages, pools = self._workers.state()
         return Moment(

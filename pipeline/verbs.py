@@ -25,6 +25,7 @@ def add_verbs(verbs: Any) -> None:
     build.add_argument(
         "--retry", action="append", default=[], choices=GIVEN_UP, help="try such clips again (may be given twice)"
     )
+    build.add_argument("--metrics", metavar="[HOST:]PORT", help="serve Prometheus metrics meanwhile")
     _add_run_options(build)
     build.set_defaults(run=_build)
 
@@ -59,7 +60,14 @@ def _build(args: argparse.Namespace) -> int:
         print(f"dreamreel: the weights of {setting} are {licence}: not for commercial use", file=sys.stderr)
     with _terminable() as stopping, shown(stopping, sys.stderr) as watch:
         summary = build(
-            args.source, args.dataset, recipe, _runner(args), limit=args.limit, retry=args.retry, watch=watch
+            args.source,
+            args.dataset,
+            recipe,
+            _runner(args),
+            limit=args.limit,
+            retry=args.retry,
+            metrics=args.metrics,
+            watch=watch,
         )
     return _report(summary, args)
 
