@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import repeat
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -341,3 +341,20 @@ def test_every_odd_clip_of_a_build_has_its_end(clip: Encoded, recipe: Recipe, tm
     assert captions["folder/emoji.mp4"] == ODD["emoji"]
     assert captions["folder/control.mp4"] == ODD["control"]
     assert verify(Storage.at(tmp_path / "out")).violations == ()
+
+
+# --- By the trained networks of the embedded recipe
+
+
+@pytest.mark.parametrize("frames", ["black", "noise"])
+@pytest.mark.parametrize("caption", ["a ball in the dark", "a zeppelin floats", "a cat 🐈 beside a dog\x07"])
+def test_the_embedded_recipe_answers_pictures_of_nothing(
+    caption: str, frames: Literal["black", "noise"], clip: Encoded, black: Encoded
+) -> None:
+    recipe = load_recipe("embedded", ["grounder.frames=[0, 0.5, -1]", "rules={}"])
+    stages = [stage for stage in recipe.stages("unused") if stage.name not in ("cutter", "encoder", "captioner")]
+    answer = opened(stages)(captioned(black if frames == "black" else clip, caption))
+    assert isinstance(answer, Measured | Rejected)
+    if caption == "a zeppelin floats":
+        assert isinstance(answer, Rejected)
+        assert (answer.stage, answer.why) == ("screener", "count.none")
