@@ -42,7 +42,7 @@ RIGHT: dict[Case, tuple[str, ...]] = {
     "leaving": ("effective", "lost."),
     "camera": ("motion.",),
 }
-"""How the names of the rules begin that are meant for a case; one with a full stop stands for a family."""
+"""The rules that are meant for a case; a name that ends with a full stop stands for all that begin so."""
 
 FIRST_SCENE = 100_000
 """Other scenes than those that the single annotators are measured on."""
@@ -140,10 +140,10 @@ def without_models(recipe: Recipe) -> Recipe:
 
 def hard_cases(builds: Builds) -> Findings:
     """Verdicts by the models' annotations beside those by the exact truth."""
-    judged = list(_judged(builds))
+    judged = sorted(_judged(builds), key=lambda one: CASES.index(one.case))
     meant = [one for one in judged if one.case in RIGHT and one.true != "kept"]
     good = [one for one in judged if one.case in ("plain", "occluded", "cut") and one.true == "kept"]
-    asked = [(one.case, float(one.bare.startswith(RIGHT[one.case]))) for one in meant]
+    asked = [(one.case, float(is_right(one.bare, one.case))) for one in meant]
     kept = [(one.case, float(one.bare == "kept")) for one in good]
     same = [(one.case, float(_family(one.bare) == _family(one.true))) for one in judged]
     cuts = [
@@ -156,6 +156,11 @@ def hard_cases(builds: Builds) -> Findings:
     lines += [line(HARD, "cut where the shots change", "embedded", share_of(cuts))] if cuts else []
     lines += grouped(HARD, "same verdict as by the exact truth", "embedded", same, share_of)
     return Findings(lines, [*_passed(judged), *_unlike(judged)])
+
+
+def is_right(verdict: str, case: Case) -> bool:
+    """Whether a rule that is meant for the case gave the verdict."""
+    return any(verdict == rule or (rule.endswith(".") and verdict.startswith(rule)) for rule in RIGHT[case])
 
 
 class Judged(NamedTuple):

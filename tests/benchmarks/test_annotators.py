@@ -350,3 +350,11 @@ def test_a_part_measured_again_leaves_the_others_of_the_same_models(tmp_path: Pa
     assert parts() == {"tracker": ["new"], "davis": ["kept"]}
     write(tmp_path, "one", {"tracker": Findings(notes=["newer"])}, about({"tracker": "cd34"}, {"seeds": (1, 2)}))
     assert parts() == {"tracker": ["newer"]}
+
+
+def test_a_right_rule_is_one_by_its_whole_name_or_of_the_family() -> None:
+    assert building.is_right("count", "two")
+    assert not building.is_right("count.none", "two")
+    assert building.is_right("size.width", "small")
+    assert not building.is_right("kept", "small")
+    assert building.is_right("motion.compensated", "camera")
