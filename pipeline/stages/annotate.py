@@ -83,7 +83,7 @@ class Annotator(Stage[R, G]):
 
 
 class Captioner(Annotator[Encoded, Captioned]):
-    """Without a model, `template` writes a caption for a source that names subjects but has no captions.
+    """For a source that names subjects but has no captions, `template` writes one; None leaves that to the model.
 
     What a model writes that is no caption is rejected; where the model has a `retry`, only once it fails again.
     """
@@ -101,7 +101,7 @@ class Captioner(Annotator[Encoded, Captioned]):
         if caption:
             return grow(Captioned, record, caption=caption, caption_author=video.caption_by)
         nouns = brought.nouns(record)
-        if self.model is not None or self.template is None or not nouns:
+        if self.template is None or not nouns:
             return None
         caption = self.template.format(subject=" and a ".join(nouns))
         return grow(Captioned, record, caption=caption, caption_author=f"template {self.template!r}")

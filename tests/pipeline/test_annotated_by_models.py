@@ -46,6 +46,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def recipe(weights: Path) -> Recipe:
     sets = [
         "cutter={shots: null, min_seconds: 0}",
+        "captioner.model=null",
         f"grounder.model={{checkpoint: {weights}/dino.pth, size: embedded, text_encoder: {weights}/bert, "
         "box_threshold: 0.0, text_threshold: 0.0, nms_iou: 0.05, device: cpu}",
         f"segmenter.model={{checkpoint: {weights}/sam.pth, size: embedded, device: cpu}}",

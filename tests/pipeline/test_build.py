@@ -27,11 +27,9 @@ from pipeline.stages.locate import Segmenter
 from shards import Dataset, Held, Storage, StorageError, ledger
 from shards.ledger import Row
 from shards.verify import verify
+from tests.pipeline.recipes import SOURCE_ALONE
 
-SHORT = [
-    *("cutter.shots=null", "shards.videos=4"),
-    *(f"{stage}.model=null" for stage in ("captioner", "grounder", "segmenter", "tracker")),  # the source brings all
-]
+SHORT = ["cutter.shots=null", "shards.videos=4", *SOURCE_ALONE]
 
 
 @pytest.fixture(scope="module")

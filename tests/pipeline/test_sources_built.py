@@ -13,8 +13,9 @@ from pipeline.runners.local import local
 from shards import Dataset, Storage, ledger
 from shards.verify import verify
 from tests import torture
+from tests.pipeline.recipes import SOURCE_ALONE
 
-SHORT = load_recipe("embedded", ["cutter.shots=null", "cutter.min_seconds=0", "cutter.min_frames=1"])
+SHORT = load_recipe("embedded", ["cutter.shots=null", "cutter.min_seconds=0", "cutter.min_frames=1", *SOURCE_ALONE])
 
 
 def test_davis_masks_are_the_pngs_and_boxes_their_extents(real_clips: Path, tmp_path: Path) -> None:
@@ -48,7 +49,7 @@ def test_davis_with_several_objects_in_a_palette(tmp_path: Path) -> None:
         picture.save(masks / f"{t:05d}.png")
         Image.fromarray(np.stack([labels[t] * 60] * 3, -1)).save(frames / f"{t:05d}.jpg")
     (tmp_path / "subjects.json").write_text('{"zoo": {"1": "horse", "2": "dog", "3": "bird"}}')
-    recipe = load_recipe("embedded", ["cutter.min_seconds=0"])
+    recipe = load_recipe("embedded", ["cutter.min_seconds=0", "rules={}"])
     build(f"davis:{tmp_path}", str(tmp_path / "out"), recipe, local)
     (sample,) = Dataset.open(tmp_path / "out")
     assert [(track.id, track.noun) for track in sample.tracks] == [(1, "horse"), (2, "dog"), (3, "bird")]
@@ -58,7 +59,7 @@ def test_davis_with_several_objects_in_a_palette(tmp_path: Path) -> None:
 
 
 def test_real_clips_without_annotations_say_how_far_they_came(real_clips: Path, tmp_path: Path) -> None:
-    build(str(real_clips), str(tmp_path / "real"), load_recipe("embedded", ["cutter.shots=null"]), local)
+    build(str(real_clips), str(tmp_path / "real"), load_recipe("embedded", ["cutter.shots=null", *SOURCE_ALONE]), local)
     ends = {(end.video, end.stage) for end in ledger.endings(Storage.at(tmp_path / "real")).values()}
     assert ends == {
         ("folder/coffee.mp4", "grounder"),
