@@ -310,6 +310,7 @@ def recipe(tiny_weights: Path) -> Recipe:
         "embedded",
         [
             "cutter={shots: null, min_seconds: 0}",
+            "captioner.model=null",
             f"grounder.model={{{lies}/dino.pth, text_encoder: {tiny_weights}/bert, {small}, box_threshold: 0.0, "
             "text_threshold: 0.0, nms_iou: 0.05}",
             f"segmenter.model={{{lies}/filling.pth, {small}}}",

@@ -280,6 +280,7 @@ def test_a_build_finds_subjects_on_the_way(tmp_path: Path, still: Encoded, tiny_
         "embedded",
         [
             "cutter={shots: null, min_seconds: 0}",
+            "captioner.model=null",
             "grounder.frames=[0, 0.5, -1]",
             f"grounder.model={{{lies}/dino.pth, text_encoder: {tiny_weights}/bert, {small}, box_threshold: 0.0, "
             "text_threshold: 0.0, nms_iou: 0.05}",
