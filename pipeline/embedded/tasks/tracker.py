@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,33 +17,39 @@ from pipeline.embedded.tasks.tracker_unroll import carried
 from pipeline.embedded.world import World
 from pipeline.models.deva.build import build
 from pipeline.models.deva.core import cropped, padded
-from pipeline.models.deva.frames import reduced_size, to_image
+from pipeline.models.deva.frames import to_image
 from pipeline.models.deva.network import Deva
 from pipeline.models.deva.propagator import Propagator, covered
 from pipeline.models.deva.settings import SMALL, Propagation
 from shards.rle import Size
 
-PROPAGATION = Propagation(short_side=144, mem_every=3, top_k=30)
-"""What the network is judged with."""
+PROPAGATION = Propagation(short_side=192, enlarge=True, mem_every=3)
+"""What the network is trained for and judged with."""
 
-SHAPES: tuple[tuple[Size, int | None, float], ...] = (
-    ((96, 160), None, 0.45),
-    ((90, 160), None, 0.15),
-    ((120, 160), None, 0.1),
-    ((180, 320), 96, 0.2),
-    ((180, 320), 144, 0.1),
+SIZES: dict[Size, float] = {(96, 160): 0.5, (90, 160): 0.15, (120, 160): 0.1, (180, 320): 0.25}
+"""Sizes at which scenes are drawn, and their shares."""
+
+
+class Phase(NamedTuple):
+    until: float  # share of all steps
+    num_frames: int  # of a clip
+    sight: Propagation  # the size at which the network sees the frames
+    clips: dict[int, int]  # of a batch, by the number of objects that each follows
+
+
+# Frames that are not enlarged cost a quarter: who is who and where is learnt on them, then the fine outlines.
+PHASES = (
+    Phase(0.3, 3, Propagation(short_side=96), {1: 8, 2: 4, 3: 3}),
+    Phase(0.5, 6, Propagation(short_side=96), {1: 8, 2: 4, 3: 3}),
+    Phase(1.0, 6, PROPAGATION, {1: 4, 2: 2, 3: 2}),
 )
-"""Sizes at which scenes are drawn, the shorter side to which the network's input is reduced, and their shares."""
-
-CLIPS = {1: 8, 2: 4, 3: 3}
-"""Clips of a batch by the number of objects that each follows."""
 
 
 class TrackerTask:
-    """Learns from few frames first, from more once it can follow at all."""
+    """Learns from a few small frames first, from more and larger ones once it can follow at all."""
 
     name = "tracker"
-    steps = 2200
+    steps = 2400
     learning_rate = 1e-3
     warmup = 200
     weight_decay = 1e-4
@@ -53,16 +59,21 @@ class TrackerTask:
         return build(SMALL).to(memory_format=torch.channels_last)
 
     def batch(self, step: int) -> dict[str, Any]:
-        """Images [T, B, 3, H', W'], masks `given` [K, B, H', W'], labels [T - 1, B, H, W] of the later frames."""
+        """Images [T, B, 3, H', W'], masks `given` [K, B, H', W'], labels [T - 1, B, H, W] of the later frames.
+
+        Images and given masks are as the network sees them, the labels as the scene is drawn.
+        """
         rng = np.random.default_rng((TRAINING_SEED, step))
         done = step / self.steps
-        num_frames = 3 if done < 0.15 else 5 if done < 0.4 else 8
-        size, short_side, _ = SHAPES[rng.choice(len(SHAPES), p=[share for *_, share in SHAPES])]
+        phase = next(phase for phase in PHASES if done < phase.until)
+        size = tuple(SIZES)[rng.choice(len(SIZES), p=tuple(SIZES.values()))]
         num_objects = int(rng.choice((1, 2, 3), p=(0.5, 0.3, 0.2)))
-        clips = [draw_clip(rng, size, num_objects, num_frames) for _ in range(CLIPS[num_objects])]
-        every = int(rng.choice((1, 2, 3, num_frames)))
-        return _collated(clips, reduced_size(size, short_side)) | {
-            "remembered": [t % every == 0 for t in range(num_frames)],
+        clips = [draw_clip(rng, size, num_objects, phase.num_frames) for _ in range(phase.clips[num_objects])]
+        every = int(rng.choice((1, 2, 3, phase.num_frames)))
+        seen = phase.sight.input_size(size)
+        return _collated(clips, seen) | {
+            "seen": seen,
+            "remembered": [t % every == 0 for t in range(phase.num_frames)],
             "hardest": max(0.2, 1 - 2 * done),
         }
 
@@ -70,7 +81,7 @@ class TrackerTask:
         assert isinstance(network, Deva)
         labels = batch["labels"]
         tracked = carried(network, batch["images"], batch["given"], batch["remembered"], bfloat16=True)
-        maps = [cropped(frame, labels.shape[-2:]) for frame in tracked]
+        maps = [_at_frame_size(frame, batch["seen"], labels.shape[-2:]) for frame in tracked]
         entropies = [_cross_entropy(*pair, batch["hardest"]) for pair in zip(maps, labels, strict=True)]
         dices = [_dice(*pair) for pair in zip(maps, labels, strict=True)]
         return {"cross_entropy": torch.stack(entropies).mean(), "dice": torch.stack(dices).mean()}
@@ -81,9 +92,9 @@ class TrackerTask:
         propagator = Propagator(network, PROPAGATION)
         world = World(seed=VALIDATION_SEED)
         large = World(seed=VALIDATION_SEED, size=(180, 320), num_frames=32, frame_rate=12)
-        return summary(follow_scenes(propagator, world, range(16))) | {
-            "j_rough": summary(follow_scenes(propagator, world, range(8), rough=True))["j"],
-            "j_large": summary(follow_scenes(propagator, large, range(16, 20)))["j"],
+        return summary(follow_scenes(propagator, world, range(8))) | {
+            "j_rough": summary(follow_scenes(propagator, world, range(8, 12), rough=True))["j"],
+            "j_large": summary(follow_scenes(propagator, large, range(16, 18)))["j"],
         }
 
     def save(self, network: nn.Module, folder: Path) -> None:
@@ -95,8 +106,8 @@ class TrackerTask:
 
 def _collated(clips: Sequence[Clip], size: Size) -> dict[str, Tensor]:
     device = torch.device("cpu")
-    images = [torch.stack([to_image(frame, min(size), device) for frame in clip.frames]) for clip in clips]
-    labels = [_labels(torch.from_numpy(clip.masks[:, 1:]), size) for clip in clips]
+    images = [torch.stack([to_image(frame, size, device) for frame in clip.frames]) for clip in clips]
+    labels = [_labels(torch.from_numpy(clip.masks[:, 1:])) for clip in clips]
     given = [covered(torch.from_numpy(clip.given).float(), size) for clip in clips]
     return {
         "images": padded(torch.stack(images, dim=1)),
@@ -105,10 +116,15 @@ def _collated(clips: Sequence[Clip], size: Size) -> dict[str, Tensor]:
     }
 
 
-def _labels(masks: Tensor, size: Size) -> Tensor:
-    """Masks [K, T, H, W] as labels [T, h, w]: 0 is the background, then come the objects."""
-    share, which = functional.interpolate(masks.float(), size, mode="area").max(dim=0)
-    return (which + 1) * (share >= 0.5)
+def _labels(masks: Tensor) -> Tensor:
+    """Masks [K, T, H, W] as labels [T, H, W]: 0 is the background, then come the objects."""
+    found, which = masks.max(dim=0)
+    return (which + 1) * found
+
+
+def _at_frame_size(maps: Tensor, size: Size, frame_size: Size) -> Tensor:
+    """The network's maps [K, B, H', W'], padded from `size`, where the frames are seen: [K, B, H, W]."""
+    return functional.interpolate(cropped(maps, size), frame_size, mode="bilinear", align_corners=False)
 
 
 def _cross_entropy(maps: Tensor, labels: Tensor, hardest: float) -> Tensor:
