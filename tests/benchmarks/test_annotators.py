@@ -358,3 +358,10 @@ def test_a_right_rule_is_one_by_its_whole_name_or_of_the_family() -> None:
     assert building.is_right("size.width", "small")
     assert not building.is_right("kept", "small")
     assert building.is_right("motion.compensated", "camera")
+
+
+def test_a_crowded_frame_shows_three_objects_of_three_nouns() -> None:
+    asked = costs.crowded(3)
+    assert len(asked) == 3
+    assert {frame.shape for frame, _ in asked} == {(180, 320, 3)}
+    assert all(len(set(nouns)) == 3 for _, nouns in asked)
