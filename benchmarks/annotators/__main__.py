@@ -44,11 +44,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     recipe = load_recipe("embedded", args.set)
     found: dict[str, Findings] = {}
     with tempfile.TemporaryDirectory() as folder:
+        models = Line(recipe.stages(folder)).models  # before anything is measured: training may go on beside it
         session = Session(recipe, Path(folder), args.clips, args.davis)
         for name in args.only or PARTS:
             found[name] = part = PARTS[name](session)
             print(table(part.lines), *part.notes, sep="\n", flush=True)
-        models = Line(recipe.stages(folder)).models
     command = shlex.join(["python", "-m", "benchmarks.annotators", *given])
     settings = {"clips": args.clips, "seeds": SEEDS, "set": args.set}
     write(args.out, command, found, about(models, settings))
