@@ -225,10 +225,10 @@ def test_a_checkpoint_of_another_size_is_refused(folder: Path) -> None:
 
 def test_sam2_follows_objects_as_if_each_were_alone(folder: Path, clip: str) -> None:
     """In double precision: the last bits of float32 change with the size of a batch, and grow from frame to frame."""
-    from transformers import Sam2VideoModel, Sam2VideoProcessor
+    from transformers import Sam2VideoProcessor
 
     tracker = Sam2Tracker(model=str(folder / "sam2"), device="cpu")
-    follow = _Follower(tracker.load_network(Sam2VideoModel).double(), tracker.load(Sam2VideoProcessor))
+    follow = _Follower(tracker.load_network().double(), tracker.load(Sam2VideoProcessor))
     both = list(follow(ClipFrames(clip, NUM_FRAMES), 0, MASKS))
     for k in range(len(MASKS)):
         alone = list(follow(ClipFrames(clip, NUM_FRAMES), 0, MASKS[k : k + 1]))
@@ -274,9 +274,9 @@ def test_sam2_holds_no_more_of_a_long_clip_than_of_a_short_one(folder: Path, cli
             assert not session.processed_frames
             assert not any(session.frames_tracked_per_obj.values())
 
-    from transformers import Sam2VideoModel, Sam2VideoProcessor
+    from transformers import Sam2VideoProcessor
 
-    follow = Watched(tracker.load_network(Sam2VideoModel), tracker.load(Sam2VideoProcessor))
+    follow = Watched(tracker.load_network(), tracker.load(Sam2VideoProcessor))
     assert len(list(follow(ClipFrames(clip, NUM_FRAMES), 0, MASKS[:1]))) == NUM_FRAMES
     assert held[0] < held[1]  # it remembers at all
     assert len(set(held[4:])) == 1
