@@ -45,7 +45,7 @@ class SegmenterTask:
     """`segment_anything.build("embedded")`: box prompts and the decoder's first mask alone are trained."""
 
     name = "segmenter"
-    steps = 2700
+    steps = 3200
     learning_rate = 1e-3
     warmup = 200
     weight_decay = 0.02
