@@ -49,7 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         for name in args.only or PARTS:
             found[name] = part = PARTS[name](session)
             print(table(part.lines), *part.notes, sep="\n", flush=True)
-    command = shlex.join(["python", "-m", "benchmarks.annotators", *given])
+    folders = {str(args.davis), str(args.out)}  # of this machine alone
+    command = shlex.join(["python", "-m", "benchmarks.annotators", *("FOLDER" if w in folders else w for w in given)])
     settings = {"clips": args.clips, "seeds": SEEDS, "set": args.set}
     write(args.out, command, found, about(models, settings))
     return 0
