@@ -67,7 +67,7 @@ def measure(name: str, index: pa.Table, decisions: select.Decisions, rejections:
         left_out=index.num_rows - table.num_rows,
         classes=_counted(table["subject"].to_pylist()),
         captioned=sum(bool(caption) for caption in captions),
-        caption_by=_counted(table["caption_by"].to_pylist()),
+        caption_by=_counted([author.split(", frames ")[0] for author in table["caption_by"].to_pylist()]),
         frames=sum(num_frames),
         subject_frames=sum(subject_frames),
         whole=sum(shown == all_ for shown, all_ in zip(subject_frames, num_frames, strict=True)),

@@ -73,9 +73,9 @@ class Pretrained(Settings):
         """A transformers class's object from this model: its own commit, whatever is pushed meanwhile."""
         folder = self._folder()
         if folder is not None:
-            return kind.from_pretrained(str(folder), **how)
+            return _quietly(kind, str(folder), **how)
         cache = store.hub_cache(self._repository())
-        return kind.from_pretrained(self.model, revision=self.commit() or "main", cache_dir=cache, **how)
+        return _quietly(kind, self.model, revision=self.commit() or "main", cache_dir=cache, **how)
 
     def check(self) -> None:
         """Looks at the files and, of a small model, holds them against the network. Raises `ValueError` for a fault."""
@@ -127,3 +127,11 @@ def chosen_device(device: Device) -> str:
     if device != "auto":
         return device
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _quietly(kind: Any, place: str, **how: Any) -> Any:
+    """`from_pretrained` without its bar, which would be drawn into the build's own."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    return kind.from_pretrained(place, **how)

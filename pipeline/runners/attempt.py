@@ -2,6 +2,7 @@
 
 import errno
 import gc
+import sys
 import threading
 import time
 import traceback
@@ -47,6 +48,7 @@ class Functions:
     def open(self, stage: int) -> StageFunction:
         with self._opening:
             if stage not in self._open:
+                _take_threads(self._stages[stage].needs.cpus)
                 self._open[stage] = self._stages[stage].open()
             return self._open[stage]
 
@@ -57,6 +59,7 @@ class Functions:
             came = time.perf_counter()
             function = _prepared(function, records)
             with my_turn:
+                _take_threads(self._stages[stage].needs.cpus)
                 outcomes, passed = attempt(function, records)
                 began, self._ended = max(came, self._ended), time.perf_counter()
                 return Done(outcomes, self._ended - began, passed)
@@ -92,6 +95,13 @@ def attempt(function: StageFunction, records: Sequence[Any]) -> tuple[tuple[Outc
         outcomes += some
         passed = min(passed, fewer or passed)
     return tuple(outcomes), passed if short else None
+
+
+def _take_threads(cpus: float) -> None:
+    """As many as the stage has cores: the sums of a network then do not hang on how many the machine has."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.get_num_threads() != max(1, round(cpus)):
+        torch.set_num_threads(max(1, round(cpus)))
 
 
 def _prepared(function: StageFunction, records: Sequence[Any]) -> StageFunction:
