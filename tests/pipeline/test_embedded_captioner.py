@@ -34,7 +34,10 @@ from pipeline.embedded.tasks.caption_examples import (
 from pipeline.embedded.tasks.captioner import LONGEST, CaptionerTask, Captioning, tokenizer
 from pipeline.embedded.tasks.sight import Sight, SightTask, normalised
 from pipeline.embedded.world import World
+from pipeline.models.caption_faults import checked_caption
 from pipeline.models.captioning import Caption, Frames, sampled
+from pipeline.models.nouns import NounFinder
+from pipeline.recipe import load_recipe
 from shards import video
 from shards.rle import Size
 from shards.video import encode
@@ -240,3 +243,20 @@ def test_every_run_of_the_same_weights_is_the_same_file(folder: Path, rounded: C
     CaptionerTask().save(rounded, tmp_path)
     for path in folder.iterdir():
         assert (tmp_path / "captioner" / path.name).read_bytes() == path.read_bytes()
+
+
+# --- The weights of the package
+
+
+@pytest.mark.parametrize("size", [(96, 160), (180, 320)])
+def test_the_packaged_captioner_names_most_subjects_of_scenes_it_never_saw(size: Size) -> None:
+    model = load_recipe("embedded").captioner.model
+    assert model is not None
+    plain = World(size=size, num_frames=24, seed=21, hard=0)
+    scenes = [plain.scene(index) for index in range(16)]
+    shown = [np.stack(list(video.frames(encode(scene.render().frames, range(24), Fraction(1, 8))))) for scene in scenes]
+    captions = model.model_copy(update={"device": "cpu", "dtype": "float32"}).open()(shown)
+    texts = [checked_caption(caption.text, finished=caption.finished) for caption in captions]
+    assert all(isinstance(text, str) for text in texts)
+    named = [subjects[0].noun for subjects in NounFinder().open()([str(text) for text in texts])]
+    assert sum(noun == scene.nouns[0] for noun, scene in zip(named, scenes, strict=True)) >= 11
