@@ -42,17 +42,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.threads:
         torch.set_num_threads(args.threads)
     recipe = load_recipe("embedded", args.set)
-    found: dict[str, Findings] = {}
-    with tempfile.TemporaryDirectory() as folder:
-        models = Line(recipe.stages(folder)).models  # before anything is measured: training may go on beside it
-        session = Session(recipe, Path(folder), args.clips, args.davis)
-        for name in args.only or PARTS:
-            found[name] = part = PARTS[name](session)
-            print(table(part.lines), *part.notes, sep="\n", flush=True)
     folders = {str(args.davis), str(args.out)}  # of this machine alone
     command = shlex.join(["python", "-m", "benchmarks.annotators", *("FOLDER" if w in folders else w for w in given)])
-    settings = {"clips": args.clips, "seeds": SEEDS, "set": args.set}
-    write(args.out, command, found, about(models, settings))
+    with tempfile.TemporaryDirectory() as folder:
+        models = Line(recipe.stages(folder)).models  # before anything is measured: training may go on beside it
+        said = about(models, {"clips": args.clips, "seeds": SEEDS, "set": args.set})
+        session = Session(recipe, Path(folder), args.clips, args.davis)
+        for name in args.only or PARTS:
+            part = PARTS[name](session)
+            print(table(part.lines), *part.notes, sep="\n", flush=True)
+            write(args.out, command, {name: part}, said)
     return 0
 
 
