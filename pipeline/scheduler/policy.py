@@ -37,7 +37,8 @@ class StageState:
     queued: int  # records that wait for a worker
     in_hand: int
     answered: int  # records
-    mean_seconds: float | None  # a record
+    seconds: float  # that workers were taken by them, all together
+    mean_seconds: float | None  # a record, of the recent ones
     p99_seconds: float
 
 
@@ -235,6 +236,7 @@ class Scheduler:
                 queued=self._at[n] - in_hand[n],
                 in_hand=in_hand[n],
                 answered=self._rates[n].answered,
+                seconds=self._rates[n].seconds,
                 mean_seconds=self._rates[n].mean,
                 p99_seconds=self._rates[n].p99,
             )
