@@ -51,7 +51,7 @@ class Run:
     device: torch.device
     workers: int = 0  # processes that draw batches ahead
     checkpoint_seconds: float = 60.0
-    quality_every: int = 1000  # steps
+    quality_every: int = 1000  # steps; 0: never
     log_every: int = 50  # steps
     _stopped: bool = field(default=False, init=False)
 
@@ -90,7 +90,7 @@ class Run:
                 means = {name: round(value / self.log_every, 5) for name, value in sums.items()}
                 self._log(means | {"steps_per_second": round(self.log_every / (now - logged), 3)})
                 sums, logged = {}, now
-            if self.step % self.quality_every == 0 or self.step == self.task.steps:
+            if self.quality_every and (self.step % self.quality_every == 0 or self.step == self.task.steps):
                 self._log(self.quality())
                 logged = time.monotonic()
             if self._stopped or time.monotonic() - saved > self.checkpoint_seconds:
@@ -209,6 +209,10 @@ def main() -> int:
     parser.add_argument("--weights", type=Path, default=PACKAGED, help="where the weights go (default: the package)")
     parser.add_argument("--workers", type=int, default=0, help="processes that draw batches (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=1, help="of the training itself (default: %(default)s)")
+    parser.add_argument("--steps", type=int, help="of the training (default: the task's own number)")
+    parser.add_argument(
+        "--quality-every", type=int, default=Run.quality_every, help="steps; 0: never (default: %(default)s)"
+    )
     parser.add_argument(
         "--export", action="store_true", help="write the weights of the runs as they stand, untrained on"
     )
@@ -218,7 +222,15 @@ def main() -> int:
     for name in args.names or TASKS:
         if name not in TASKS:
             parser.error(f"no task {name!r}: known are {', '.join(TASKS)}")
-        run = Run(task=task(name), runs=args.runs, device=torch.device(args.device), workers=args.workers)
+        chosen = task(name)
+        chosen.steps = args.steps or chosen.steps
+        run = Run(
+            task=chosen,
+            runs=args.runs,
+            device=torch.device(args.device),
+            workers=args.workers,
+            quality_every=args.quality_every,
+        )
         if not args.export and not run.train():
             print(f"{name}: stopped at step {run.step}; run the same command again to go on", file=sys.stderr)
             return 130

@@ -19,8 +19,8 @@ from pipeline.embedded.tasks.task import TRAINING_SEED
 from pipeline.embedded.world import World
 from shards.rle import Size
 
-INPUT: Size = (96, 160)
-"""Height and width of a frame as the network sees it."""
+INPUT: Size = (128, 208)
+"""Height and width of a frame as the network sees it: more than most have, so that small objects fill patches."""
 
 PATCH = 16
 GRID: Size = (INPUT[0] // PATCH, INPUT[1] // PATCH)
@@ -29,7 +29,7 @@ GRID: Size = (INPUT[0] // PATCH, INPUT[1] // PATCH)
 NUM_FRAMES = 4
 """Frames of a clip that the network sees."""
 
-SIZES: dict[Size, float] = {(96, 160): 0.5, (90, 160): 0.2, (120, 160): 0.15, (180, 320): 0.15}
+SIZES: dict[Size, float] = {(96, 160): 0.45, (90, 160): 0.15, (120, 160): 0.1, (180, 320): 0.3}
 """Height and width of the drawn frames -> share of the scenes."""
 
 LENGTHS = (16, 24, 32)
@@ -37,6 +37,9 @@ LENGTHS = (16, 24, 32)
 
 CROWD = (2, 4)
 """Rows and columns of a crowd."""
+
+CROWD_SIZE: Size = (96, 160)
+"""Height and width at which a crowd is drawn."""
 
 CONTRAST = 60
 """Least distance in RGB between an object of a crowd and either colour behind it."""
@@ -83,7 +86,7 @@ def frames_alone(step: int, count: int, seed: int = TRAINING_SEED) -> list[Examp
 
 def crowd(rng: np.random.Generator) -> Scene:
     """A scene of one frame with an object in every cell of a grid: to learn nouns by the dozen."""
-    d = Director(rng, INPUT)
+    d = Director(rng, CROWD_SIZE)
     backdrop = d.backdrop(())
     actors = []
     for row, column in np.ndindex(CROWD):
@@ -101,7 +104,7 @@ def crowd(rng: np.random.Generator) -> Scene:
         actors.append(Actor(look=look, path=(pose,), depth=d.between(0, 1)))
     shot = Shot(backdrop=backdrop, camera=(STILL,), actors=tuple(actors))
     nouns = tuple(actor.look.noun for actor in actors)
-    return Scene(index=0, case="plain", size=INPUT, frame_rate=8.0, caption="", nouns=nouns, shots=(shot,))
+    return Scene(index=0, case="plain", size=CROWD_SIZE, frame_rate=8.0, caption="", nouns=nouns, shots=(shot,))
 
 
 def stacked(made: Sequence[Example]) -> dict[str, Any]:

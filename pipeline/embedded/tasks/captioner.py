@@ -145,13 +145,13 @@ class CaptionerTask:
     """See `Task`. Beside the captions, every patch goes on to say what stands there, and whether it is the subject."""
 
     name = "captioner"
-    steps = 2500
+    steps = 5000
     learning_rate = 1e-3
-    warmup = 60
+    warmup = 100
     weight_decay = 0.02
     clip = 1.0
-    batch_size = 8
-    lone_frames = 24
+    batch_size = 24
+    lone_frames = 16
     looks = 64  # scenes of each size on which quality is looked at
 
     @cached_property
