@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self, overload
+from typing import Any, Self, TypeVar, overload
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +20,9 @@ from shards.sample import SCHEMA, Sample
 from shards.storage import Missing, Storage
 from shards.verdicts import Decision, Verdicts, decisions
 from shards.writer import FOLDER, INFO, DatasetInfo
+
+A = TypeVar("A")
+B = TypeVar("B")
 
 _PLACE_COLUMNS = [f"{prefix}_{what}" for prefix in sidecar.PLACES.values() for what in ("offset", "size")]
 ALWAYS = ("key", *_PLACE_COLUMNS, "sha256")
@@ -160,18 +163,19 @@ class View(Sequence[Sample]):
     def __iter__(self) -> Iterator[Sample]:
         if self.dataset.storage.is_local:
             return (self.dataset[row] for row in self.row_numbers)
-        return _read_ahead(self.dataset.__getitem__, self.row_numbers)
+        return read_ahead(self.dataset.__getitem__, self.row_numbers)
 
     def raw(self, position: int) -> dict[str, bytes]:
         return self.dataset.raw(self.row_numbers[position])
 
 
-def _read_ahead(read: Callable[[int], Sample], rows: Iterable[int]) -> Iterator[Sample]:
-    coming = deque[Future[Sample]]()
-    with ThreadPoolExecutor(AHEAD) as readers:
-        for row in rows:
-            coming.append(readers.submit(read, row))
-            if len(coming) == AHEAD:
+def read_ahead(read: Callable[[A], B], wanted: Iterable[A], depth: int = AHEAD) -> Iterator[B]:
+    """`read` of everything `wanted`, in order, `depth` of it at once; an error is raised in its turn."""
+    coming = deque[Future[B]]()
+    with ThreadPoolExecutor(depth) as readers:
+        for one in wanted:
+            coming.append(readers.submit(read, one))
+            if len(coming) == depth:
                 yield coming.popleft().result()
         while coming:
             yield coming.popleft().result()

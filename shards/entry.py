@@ -71,6 +71,13 @@ def decode_masks(data: bytes) -> dict[int, NDArray[np.bool_]]:
     return {t["id"]: rle.decode_clip(t["counts"], (height, width)) for t in said["tracks"]}
 
 
+def run_lengths(data: bytes) -> tuple[rle.Size, dict[int, tuple[rle.Rle | None, ...]]]:
+    """The masks member undrawn, for who needs few of its frames: the clip's size, {track id: run lengths [T]}."""
+    said = _read_masks(data)
+    height, width = said["size"]
+    return (height, width), {track["id"]: tuple(track["counts"]) for track in said["tracks"]}
+
+
 def canonical_json(value: Any) -> bytes:
     """JSON with sorted keys, no spaces, UTF-8: the same value always gives the same bytes."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)

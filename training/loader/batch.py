@@ -1,0 +1,69 @@
+"""What training gets: a batch of clips as tensors."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from training.loader.example import Example
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fault:
+    """A sample that could not be read, and was replaced by another."""
+
+    key: str
+    shard: str
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Batch:
+    """B clips of F frames, H x W pixels. Boxes are x0, y0, x1, y1 in pixels, half-open, inside the picture."""
+
+    frames: Tensor  # uint8 [B, F, H, W, 3], RGB
+    boxes: Tensor  # float32 [B, F, 4]; zeros where the subject is not in the frame
+    present: Tensor  # bool [B, F], where there is a box
+    subjects: Tensor  # uint8 [B, H, W, 3]: the subject images, on a blank background
+    masks: Tensor | None  # bool [B, F, H, W], the subjects' own masks; None unless the loader was asked for them
+    captions: tuple[str, ...]  # [B], "" where it was dropped
+    nouns: tuple[str, ...]  # [B]
+    keys: tuple[str, ...]  # [B], the samples'
+    noise_seeds: Tensor  # int64 [B]: noise and timestep of each clip are drawn from its own seed
+    faults: tuple[Fault, ...]  # what could not be read meanwhile
+    end: int  # position of the stream behind this global batch
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def to(self, device: torch.device) -> Self:
+        """The same batch with its tensors on `device`."""
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pin_memory(self) -> Self:
+        """For torch's `DataLoader`."""
+        return self._each(Tensor.pin_memory)
+
+    def _each(self, change: Any) -> Self:
+        tensors = {f.name: getattr(self, f.name) for f in fields(self)}
+        return replace(self, **{name: change(value) for name, value in tensors.items() if isinstance(value, Tensor)})
+
+
+def collate(examples: Sequence[Example], faults: Sequence[Fault], end: int) -> Batch:
+    """A batch of examples of one size."""
+    masks = [torch.from_numpy(one.masks) for one in examples if one.masks is not None]
+    return Batch(
+        frames=torch.stack([torch.from_numpy(one.frames) for one in examples]),
+        boxes=torch.stack([torch.from_numpy(one.boxes) for one in examples]),
+        present=torch.stack([torch.from_numpy(one.present) for one in examples]),
+        subjects=torch.stack([torch.from_numpy(one.subject) for one in examples]),
+        masks=torch.stack(masks) if masks else None,
+        captions=tuple(one.caption for one in examples),
+        nouns=tuple(one.noun for one in examples),
+        keys=tuple(one.key for one in examples),
+        noise_seeds=torch.tensor([one.noise_seed for one in examples], dtype=torch.int64),
+        faults=tuple(faults),
+        end=end,
+    )

@@ -1,0 +1,141 @@
+"""One clip as a batch shows it: a window of its frames, the subject's boxes in them, and the subject image."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from shards import rle, video
+from shards.entry import content_sha256, decoder, run_lengths
+from shards.rle import Box, Rle
+from shards.sample import InvalidSample
+from training.loader.clips import Clip
+from training.loader.picture import Crop
+from training.loader.settings import Loader, Reference, Window
+from training.loader.subject import cut_out, is_informative
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Example:
+    """What a batch has of one clip."""
+
+    key: str
+    caption: str  # "" where it was dropped
+    noun: str
+    frames: NDArray[np.uint8]  # [F, H, W, 3], RGB
+    boxes: NDArray[np.float32]  # [F, 4], x0, y0, x1, y1 in pixels, half-open; zeros where there is none
+    present: NDArray[np.bool_]  # [F], where there is a box
+    subject: NDArray[np.uint8]  # [H, W, 3], the subject image
+    masks: NDArray[np.bool_] | None  # [F, H, W], the subject's own; None unless the settings ask for them
+    noise_seed: int  # of the noise and the timestep that belong to this draw, 0 to 2**63 - 1
+
+
+def example(clip: Clip, members: Mapping[str, bytes], loader: Loader, generator: Generator) -> Example:
+    """The example that `generator` draws from a clip's members.
+
+    Raises what names the data's fault: `InvalidSample`, `video.Unreadable`, or ValueError for a bad mask.
+    """
+    said, masks = _read(clip, members, loader)
+    noise_seed = int(generator.integers(2**63))
+    caption = "" if generator.random() < loader.text_dropout else clip.caption
+    info = video.probe(members["mp4"])
+    numbers = window(said["boxes"], clip.stride, loader.window, info.timeline.keys, generator)
+    crop = Crop.centred((info.height, info.width), (loader.height, loader.width))
+    seen = _Seen(masks, crop, loader.reference)
+    chosen = reference_frame(numbers, seen, generator)
+    wanted = sorted({*numbers, chosen})
+    shown = dict(zip(wanted, video.frames(members["mp4"], wanted, crop.scaled, info=info), strict=True))
+    boxes, present = crop.boxes([said["boxes"][number] for number in numbers])
+    return Example(
+        key=clip.key,
+        caption=caption,
+        noun=clip.subject,
+        frames=np.stack([crop.cut(shown[number]) for number in numbers]),
+        boxes=boxes,
+        present=present,
+        subject=cut_out(crop.cut(shown[chosen]), seen[chosen], loader.reference, generator),
+        masks=np.stack([seen[number] for number in numbers]) if loader.masks else None,
+        noise_seed=noise_seed,
+    )
+
+
+def window(
+    boxes: Sequence[Box | None], stride: int, shape: Window, keys: Sequence[int], generator: Generator
+) -> list[int]:
+    """Numbers of the frames to show of a clip with these boxes, [T]; `keys` are its key frames."""
+    span = (shape.num_frames - 1) * stride + 1
+    starts = np.arange(len(boxes) - span + 1)
+    if shape.start == "key":
+        starts = np.array([key for key in keys if key <= len(boxes) - span])
+    offsets = stride * np.arange(shape.num_frames)
+    visible = np.array([box is not None for box in boxes])[starts[:, None] + offsets].mean(1)
+    enough = starts[visible >= min(shape.min_visible, visible.max())]
+    first = int(enough[int(generator.random() * len(enough))])
+    return [first + int(offset) for offset in offsets]
+
+
+def reference_frame(numbers: Sequence[int], seen: "_Seen", generator: Generator) -> int:
+    """A random informative frame; where none is, the one with the largest mask. Raises InvalidSample for no mask."""
+    pool = numbers if seen.reference.frames == "window" else range(len(seen))
+    for number in generator.permutation(np.asarray(pool)).tolist():
+        if seen.there(number) and is_informative(seen[number], seen.reference):
+            return int(number)
+    areas = {number: int(seen[number].sum()) for number in range(len(seen)) if seen.there(number)}
+    best = max(areas, key=lambda number: (areas[number], -number), default=None)
+    if best is None or not areas[best]:
+        raise InvalidSample("no frame shows the subject inside the crop")
+    return best
+
+
+class _Seen:
+    """The subject's masks in the crop, bool [H, W] each, drawn when they are asked for."""
+
+    def __init__(self, masks: tuple[Rle | None, ...], crop: Crop, reference: Reference) -> None:
+        self.reference = reference
+        self._masks, self._crop = masks, crop
+        self._drawn: dict[int, NDArray[np.bool_]] = {}
+
+    def __len__(self) -> int:
+        return len(self._masks)
+
+    def there(self, number: int) -> bool:
+        return self._masks[number] is not None
+
+    def __getitem__(self, number: int) -> NDArray[np.bool_]:
+        if number not in self._drawn:
+            runs, source = self._masks[number], self._crop.source
+            mask = np.zeros(source, bool) if runs is None else rle.decode(runs, source)
+            self._drawn[number] = self._crop.mask(mask, self.reference.mask_resize)
+        return self._drawn[number]
+
+
+def _read(clip: Clip, members: Mapping[str, bytes], loader: Loader) -> tuple[dict[str, Any], tuple[Rle | None, ...]]:
+    """What is said of the subject's track, and its masks."""
+    if loader.check_content and content_sha256(members) != clip.sha256:
+        raise InvalidSample("its bytes are not those that its sidecar names")
+    try:
+        said = decoder(".json", members["json"])
+        if said["key"] != clip.key:
+            raise InvalidSample(f"its description is of {said['key']}")
+        (track,) = (track for track in said["tracks"] if track["id"] == clip.track)
+        masks = run_lengths(members["masks"])[1][clip.track]
+    except InvalidSample:
+        raise
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        raise InvalidSample(f"not as the format has it: {error!r}") from error
+    if not len(track["boxes"]) == len(masks) == len(said["pts"]):
+        raise InvalidSample(f"{len(masks)} masks and {len(track['boxes'])} boxes for {len(said['pts'])} frames")
+    return track, masks
+
+
+def digest(one: Example) -> str:
+    """Names everything in it, to compare streams."""
+    digest = hashlib.sha256(json.dumps([one.key, one.caption, one.noun, one.noise_seed]).encode())
+    for array in (one.frames, one.boxes, one.present, one.subject):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()

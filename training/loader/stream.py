@@ -1,0 +1,232 @@
+"""The stream of batches: every rank's and worker's share of one global order, from any position on."""
+
+import hashlib
+import itertools
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Self
+
+import cv2
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+
+from shards import Dataset, Storage
+from shards.dataset import read_ahead
+from shards.storage import Outage
+from shards.video import Unreadable
+from training.loader import draws
+from training.loader.batch import Batch, Fault, collate
+from training.loader.clips import COLUMNS, Clip, Clips, eligible, fingerprint
+from training.loader.example import Example, example
+from training.loader.order import Draw, Order
+from training.loader.settings import Loader
+
+ATTEMPTS = 16
+"""Samples that are tried in one place of the stream before it is given up."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class State:
+    """Where a stream stands: enough to go on with any number of ranks and workers."""
+
+    seed: int
+    epoch: int
+    position: int  # in the epoch
+    dataset: str  # fingerprint of the shards and of what people decided
+    sampler: str  # digest of the settings that decide the order
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def of_json(cls, text: str) -> Self:
+        return cls(**json.loads(text))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Share:
+    """One rank's part of every global batch."""
+
+    batch: int  # clips of this rank
+    rank: int = 0
+    world: int = 1
+
+    @property
+    def whole(self) -> int:
+        """Clips of all ranks."""
+        return self.batch * self.world
+
+
+class Stream(IterableDataset[Batch]):
+    """A rank's batches without end: positions [kG + rB, kG + rB + B) of the order, k = 0, 1, ...
+
+    G is the size of the global batch. Iterating makes them in this process; `batches` has workers make them, worker w
+    of W each W-th of them from w on, so that in turn they give the same.
+    """
+
+    def __init__(self, dataset: Dataset, clips: Clips, loader: Loader, share: Share, name: str, start: int) -> None:
+        self.clips = clips
+        self.loader = loader
+        self.share = share
+        self.start = start  # position of the first global batch
+        self.order = Order(loader.seed, clips.shard_of, clips.weights, loader.sampling.shards_at_once)
+        self._dataset = dataset
+        self._name = name
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self.shares(0, 1)
+
+    def batches(self, *, pinned: bool = False) -> Iterator[Batch]:
+        """The batches as the settings' workers make them, ahead of need; `pinned` for a GPU's faster copies.
+
+        Raises ValueError where the dataset cannot be read on, and where a worker died or `loader.timeout` is over.
+        """
+        workers = self.loader.workers
+        if not workers:
+            yield from self
+            return
+        made = DataLoader(
+            _Worker(self),
+            batch_size=None,
+            num_workers=workers,
+            prefetch_factor=self.loader.batches_ahead,
+            timeout=self.loader.timeout,
+            pin_memory=pinned,
+        )
+        try:
+            for batch in made:
+                if isinstance(batch, str):
+                    raise ValueError(batch)
+                yield batch
+        except RuntimeError as error:  # torch's word for workers that died and for its timeout
+            mend = "lower loader.workers or loader.batches_ahead, or raise loader.timeout"
+            raise ValueError(f"a worker of the loader is lost ({str(error).splitlines()[0]}); {mend}") from None
+
+    def state(self, position: int) -> State:
+        """The state of a stream that goes on at `position`: `Batch.end` of the last batch that was used."""
+        epoch, place = divmod(position, len(self.order))
+        sampler = _sampler_digest(self.loader)
+        return State(seed=self.loader.seed, epoch=epoch, position=place, dataset=self._name, sampler=sampler)
+
+    def examples(self, positions: Iterable[int]) -> Iterator[tuple[Example, list[Fault]]]:
+        """The example at each position, with what could not be read before it was found."""
+        for position, clip, got in self.raw(positions):
+            yield self._found(self.order.draw(position), clip, got)
+
+    def raw(self, positions: Iterable[int]) -> Iterator[tuple[int, Clip, "dict[str, bytes] | Fault"]]:
+        """The clip at each position and its members undecoded, read ahead where they come over a network."""
+        if self._dataset.storage.is_local:
+            return map(self._read, positions)
+        return read_ahead(self._read, positions, self.loader.samples_ahead)
+
+    def shares(self, first: int, step: int) -> Iterator[Batch]:
+        """This rank's batches `first`, `first` + `step`, ..."""
+        share = self.share
+        starts = itertools.count(self.start + first * share.whole, step * share.whole)
+        mine, ends = itertools.tee(starts)
+        begin = share.rank * share.batch
+        found = self.examples(start + begin + place for start in mine for place in range(share.batch))
+        for end in ends:
+            pairs = list(itertools.islice(found, share.batch))
+            faults = [fault for _, faults in pairs for fault in faults]
+            yield collate([one for one, _ in pairs], faults, end + share.whole)
+
+    def _read(self, position: int) -> tuple[int, Clip, dict[str, bytes] | Fault]:
+        clip = self.clips[self.order.draw(position).clip]
+        return position, clip, self._members(clip)
+
+    def _members(self, clip: Clip) -> dict[str, bytes] | Fault:
+        try:
+            return _patiently(lambda: self._dataset.raw(clip.row), self.loader.patience)
+        except Outage:
+            raise
+        except ValueError as error:  # a shard that went or was cut off
+            return Fault(key=clip.key, shard=clip.shard, why=str(error))
+
+    def _found(self, draw: Draw, clip: Clip, got: dict[str, bytes] | Fault) -> tuple[Example, list[Fault]]:
+        """The example of a draw; of the first substitute that can be read, where it cannot."""
+        faults: list[Fault] = []
+        first = clip
+        for attempt in range(ATTEMPTS):
+            generator = draws.of_sample(self.loader.seed, draw.epoch, first.key, draw.copy, attempt)
+            if attempt:
+                clip = self.clips[int(generator.integers(len(self.clips)))]
+                got = self._members(clip)
+            if isinstance(got, Fault):
+                faults.append(got)
+                continue
+            try:
+                return example(clip, got, self.loader, generator), faults
+            except (Unreadable, ValueError) as error:
+                faults.append(Fault(key=clip.key, shard=clip.shard, why=str(error)))
+        last = faults[-1]
+        raise ValueError(
+            f"{ATTEMPTS} samples in a row cannot be read from {self._dataset.storage.url}, the last of them {last.key} "
+            f"of {last.shard} ({last.why}); see what `dreamreel shards verify` says of it"
+        )
+
+
+class _Worker(IterableDataset["Batch | str"]):
+    """A stream as a worker gives it: its share of the batches; a last one that is a line of text says why it ends."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+
+    def __iter__(self) -> Iterator[Batch | str]:
+        worker = get_worker_info()
+        assert worker is not None
+        cv2.setNumThreads(1)  # workers run side by side
+        try:
+            yield from self._stream.shares(worker.id, worker.num_workers)
+        except ValueError as error:
+            yield str(error)
+
+
+def open_stream(url: str, loader: Loader, share: Share, state: State | None = None) -> Stream:
+    """The stream over the dataset at `url`, from `state` on where there is one.
+
+    Raises ValueError: no dataset, no clip to draw, or a `state` of another dataset or another order.
+    """
+    dataset = Dataset.open(url, COLUMNS)
+    decisions = {} if loader.sampling.ignore_verdicts else dataset.decisions()
+    clips = eligible(dataset, loader, decisions)
+    name = fingerprint(dataset, decisions)
+    start = 0
+    if state is not None:
+        _refuse_other(dataset.storage, state, loader, name)
+        start = state.epoch * len(clips) + state.position
+    return Stream(dataset, clips, loader, share, name, start)
+
+
+def _refuse_other(storage: Storage, state: State, loader: Loader, name: str) -> None:
+    if state.dataset != name:
+        raise ValueError(
+            f"{storage.url} is not as it was when the run stopped: its shards or its verdicts changed, and the rest "
+            "of the order with them; give it back as it was, or start a new run"
+        )
+    if (state.seed, state.sampler) != (loader.seed, _sampler_digest(loader)):
+        raise ValueError(
+            "loader.seed, loader.sampling, loader.window.num_frames or loader.window.fps differ from those that the "
+            "run began with, and they decide its order; set them back, or start a new run"
+        )
+
+
+def _sampler_digest(loader: Loader) -> str:
+    window = loader.window
+    said = json.dumps([loader.sampling.model_dump(mode="json"), window.num_frames, window.fps], sort_keys=True)
+    return f"{loader.sampling.kind}:{hashlib.sha256(said.encode()).hexdigest()[:16]}"
+
+
+def _patiently(read: Callable[[], dict[str, bytes]], patience: float) -> dict[str, bytes]:
+    """`read` again and again, with growing pauses, while the place does not answer, for `patience` seconds."""
+    end = time.monotonic() + patience
+    pause = 0.1
+    while True:
+        try:
+            return read()
+        except Outage:
+            if time.monotonic() + pause > end:
+                raise
+            time.sleep(pause)
+            pause = min(2 * pause, 10.0)
