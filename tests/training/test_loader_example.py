@@ -59,7 +59,7 @@ def test_a_window_at_the_clips_size_is_its_frames_boxes_and_masks(sample: Sample
     firsts = set()
     for number in range(12):
         one = drawn(sample, number)
-        (first,) = [t for t in range(30 - 15) if np.array_equal(one.masks, masks[t : t + 16 : 3])]
+        (first,) = [t for t in range(30 - 15) if np.array_equal(masks_of(one), masks[t : t + 16 : 3])]
         firsts.add(first)
         assert np.array_equal(one.frames, whole[first : first + 16 : 3])
         assert one.boxes.tolist() == [list(box) for box in sample.tracks[0].boxes[first : first + 16 : 3] if box]

@@ -17,7 +17,7 @@ from shards.storage import Outage
 from shards.video import Unreadable
 from training.loader import draws
 from training.loader.batch import Batch, Fault, collate
-from training.loader.clips import COLUMNS, Clip, Clips, eligible, fingerprint
+from training.loader.clips import COLUMNS, Clips, eligible, fingerprint
 from training.loader.example import Example, example
 from training.loader.order import Draw, Order
 from training.loader.settings import Loader
@@ -111,11 +111,11 @@ class Stream(IterableDataset[Batch]):
 
     def examples(self, positions: Iterable[int]) -> Iterator[tuple[Example, list[Fault]]]:
         """The example at each position, with what could not be read before it was found."""
-        for position, clip, got in self.raw(positions):
-            yield self._found(self.order.draw(position), clip, got)
+        for position, got in self.raw(positions):
+            yield self._found(self.order.draw(position), got)
 
-    def raw(self, positions: Iterable[int]) -> Iterator[tuple[int, Clip, "dict[str, bytes] | Fault"]]:
-        """The clip at each position and its members undecoded, read ahead where they come over a network."""
+    def raw(self, positions: Iterable[int]) -> Iterator[tuple[int, "dict[str, bytes] | Fault"]]:
+        """Each position with its clip's members undecoded, read ahead where they come over a network."""
         if self._dataset.storage.is_local:
             return map(self._read, positions)
         return read_ahead(self._read, positions, self.loader.samples_ahead)
@@ -132,27 +132,28 @@ class Stream(IterableDataset[Batch]):
             faults = [fault for _, faults in pairs for fault in faults]
             yield collate([one for one, _ in pairs], faults, end + share.whole)
 
-    def _read(self, position: int) -> tuple[int, Clip, dict[str, bytes] | Fault]:
-        clip = self.clips[self.order.draw(position).clip]
-        return position, clip, self._members(clip)
+    def _read(self, position: int) -> tuple[int, dict[str, bytes] | Fault]:
+        return position, self._members(self.order.clip(position))
 
-    def _members(self, clip: Clip) -> dict[str, bytes] | Fault:
+    def _members(self, number: int) -> dict[str, bytes] | Fault:
+        row = self.clips.row_of(number)
         try:
-            return _patiently(lambda: self._dataset.raw(clip.row), self.loader.patience)
+            return self._dataset.raw(row)
         except Outage:
-            raise
+            return _patiently(lambda: self._dataset.raw(row), self.loader.patience)
         except ValueError as error:  # a shard that went or was cut off
+            clip = self.clips[number]
             return Fault(key=clip.key, shard=clip.shard, why=str(error))
 
-    def _found(self, draw: Draw, clip: Clip, got: dict[str, bytes] | Fault) -> tuple[Example, list[Fault]]:
+    def _found(self, draw: Draw, got: dict[str, bytes] | Fault) -> tuple[Example, list[Fault]]:
         """The example of a draw; of the first substitute that can be read, where it cannot."""
         faults: list[Fault] = []
-        first = clip
+        first = clip = self.clips[draw.clip]
         for attempt in range(ATTEMPTS):
             generator = draws.of_sample(self.loader.seed, draw.epoch, first.key, draw.copy, attempt)
             if attempt:
-                clip = self.clips[int(generator.integers(len(self.clips)))]
-                got = self._members(clip)
+                number = int(generator.integers(len(self.clips)))
+                clip, got = self.clips[number], self._members(number)
             if isinstance(got, Fault):
                 faults.append(got)
                 continue
