@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline import verbs as pipeline_verbs
+from pipeline.estimate import verbs as estimate_verbs
 from pipeline.models import verbs as models_verbs
 from shards import verbs as shards_verbs
 
@@ -41,6 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--videos", type=int, default=48, help="practice videos to draw (default: %(default)s)")
     demo.set_defaults(run=_demo)
     pipeline_verbs.add_verbs(verbs)
+    estimate_verbs.add_verbs(verbs)
     models_verbs.add_verbs(verbs)
     shards_verbs.add_verbs(verbs)
     return parser

@@ -81,6 +81,35 @@ def shown(stopping: Callable[[], bool], out: TextIO, every: float = 5.0) -> Iter
 
 
 @contextmanager
+def counted(what: str, out: TextIO, every: float = 5.0) -> Iterator[Callable[[int, int], None]]:
+    """A function that is told how many are done, of how many, and shows it: a bar on a terminal, else now and then."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    last = time.monotonic()
+
+    def plain(done: int, of: int) -> None:
+        nonlocal last
+        if time.monotonic() - last >= every:
+            last = time.monotonic()
+            print(f"{done}/{of} {what}", file=out, flush=True)
+
+    if not out.isatty():
+        yield plain
+        return
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(file=out), transient=True) as progress:
+        task = progress.add_task(what, total=None)
+
+        def bar(done: int, of: int) -> None:
+            progress.update(task, completed=done, total=of)
+            if done == of:
+                progress.stop()
+
+        yield bar
+
+
+@contextmanager
 def _plain(tally: Tally, out: TextIO, every: float) -> Iterator[Callable[[], None]]:
     last = time.monotonic()
 

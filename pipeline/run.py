@@ -52,6 +52,7 @@ def build(
     runner: Runner,
     *,
     limit: int | None = None,
+    only: Collection[str] | None = None,
     retry: Collection[str] = (),
     metrics: str | None = None,
     who: str = "dreamreel build",
@@ -59,8 +60,9 @@ def build(
 ) -> Summary:
     """Annotate the videos of `source` into the dataset at `url`; started again, it goes on where it was.
 
-    `limit` plans the first so many videos only, in an order that mixes the whole source. `retry` tries clips again
-    that ended with one of these outcomes of `ledger.GIVEN_UP`; failed ones of an unfinished shard are always.
+    `limit` plans the first so many videos only, in an order that mixes the whole source; `only` those of these ids.
+    `retry` tries clips again that ended with one of these outcomes of `ledger.GIVEN_UP`; failed ones of an unfinished
+    shard are always.
     `metrics` serves Prometheus at "PORT" or "HOST:PORT" meanwhile.
     Raises ValueError: a bad source, a dataset that was built by another recipe, a dataset that somebody else writes,
     a dataset inside the source folder, a recipe whose weights are not on this machine or not those published.
@@ -70,7 +72,7 @@ def build(
     require(recipe)
     storage = Storage.at(url)
     _check_apart(source, storage)
-    entries = list(parse_source(source).videos())
+    entries = [entry for entry in parse_source(source).videos() if only is None or entry.id in only]
     line = Line(recipe.stages(storage.url))
     with storage.lock(who):
         info = _open(storage, DatasetInfo(**_described(storage, recipe, line), source=source))

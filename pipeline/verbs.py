@@ -26,17 +26,18 @@ def add_verbs(verbs: Any) -> None:
         "--retry", action="append", default=[], choices=GIVEN_UP, help="try such clips again (may be given twice)"
     )
     build.add_argument("--metrics", metavar="[HOST:]PORT", help="serve Prometheus metrics meanwhile")
-    _add_run_options(build)
+    add_run_options(build)
     build.set_defaults(run=_build)
 
     refilter = verbs.add_parser("refilter", help="other thresholds over what was measured; no model runs")
     refilter.add_argument("dataset", metavar="DATASET")
     refilter.add_argument("out", metavar="OUT", help="folder or URL of the new version")
-    _add_run_options(refilter)
+    add_run_options(refilter)
     refilter.set_defaults(run=_refilter)
 
 
-def _add_run_options(parser: argparse.ArgumentParser) -> None:
+def add_run_options(parser: argparse.ArgumentParser) -> None:
+    """What every verb that runs stages takes."""
     parser.add_argument("--set", action="append", default=[], metavar="A.B=C", help="a setting, laid over the recipe")
     parser.add_argument("--ray", metavar="ADDRESS", help="run on Ray: a cluster's address, `auto`, or `local`")
     parser.add_argument("--workers", type=int, metavar="N", help="Ray workers without a GPU (default: one a core)")
@@ -58,12 +59,12 @@ def _build(args: argparse.Namespace) -> int:
     recipe = load_recipe(args.recipe, args.set)
     for setting, licence in restricted(recipe).items():
         print(f"dreamreel: the weights of {setting} are {licence}: not for commercial use", file=sys.stderr)
-    with _terminable() as stopping, shown(stopping, sys.stderr) as watch:
+    with terminable() as stopping, shown(stopping, sys.stderr) as watch:
         summary = build(
             args.source,
             args.dataset,
             recipe,
-            _runner(args),
+            runner_of(args),
             limit=args.limit,
             retry=args.retry,
             metrics=args.metrics,
@@ -83,12 +84,13 @@ def _refilter(args: argparse.Namespace) -> int:
     from pipeline.progress import shown
     from pipeline.run import refilter
 
-    with _terminable() as stopping, shown(stopping, sys.stderr) as watch:
-        summary = refilter(args.dataset, args.out, args.set, _runner(args), watch=watch)
+    with terminable() as stopping, shown(stopping, sys.stderr) as watch:
+        summary = refilter(args.dataset, args.out, args.set, runner_of(args), watch=watch)
     return _report(summary, args)
 
 
-def _runner(args: argparse.Namespace) -> Any:
+def runner_of(args: argparse.Namespace) -> Any:
+    """The runner that the options ask for."""
     from pipeline.runners.local import local
 
     if args.ray is None:
@@ -111,7 +113,7 @@ def _report(summary: Any, args: argparse.Namespace) -> int:
 
 
 @contextmanager
-def _terminable() -> Iterator[Callable[[], bool]]:
+def terminable() -> Iterator[Callable[[], bool]]:
     """SIGTERM and the first Ctrl-C ask the build to finish what is under way; a second Ctrl-C ends it at once."""
     asked = False
 

@@ -1,7 +1,8 @@
-"""Video files in and out: what a file holds (`probe`), its frames (`frames`), H.264 clips (`encode`, `transcode`)."""
+"""Video files in and out: what one holds (`probe`, `glance`), its frames (`frames`), clips (`encode`, `transcode`)."""
 
 from shards.video.clip import Transcoded
 from shards.video.encoding import encode
+from shards.video.glance import Glance, glance
 from shards.video.images import from_images
 from shards.video.reading import VideoInfo, frames, probe
 from shards.video.source import Source, Unreadable
@@ -9,6 +10,7 @@ from shards.video.transcoding import EncoderName, best_encoder, encoder_version,
 
 __all__ = [
     "EncoderName",
+    "Glance",
     "Source",
     "Transcoded",
     "Unreadable",
@@ -18,6 +20,7 @@ __all__ = [
     "encoder_version",
     "frames",
     "from_images",
+    "glance",
     "probe",
     "transcode",
 ]

@@ -1,0 +1,1 @@
+"""What a build will take, told beforehand from a measured probe: a stratified sample through the real stages."""
