@@ -53,13 +53,15 @@ class Run:
     checkpoint_seconds: float = 60.0
     quality_every: int = 1000  # steps; 0: never
     log_every: int = 50  # steps
+    start: Path | None = None  # folder of weights that a new run begins with instead of fresh ones
     _stopped: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
         torch.manual_seed(0)
         self.folder = self.runs / self.task.name
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.network = self.task.network(self.runs).to(self.device).train()
+        fresh = self.task.network(self.runs) if self.start is None else self.task.trained(self.start)
+        self.network = fresh.to(self.device).train()
         self.average = AveragedModel(self.network, multi_avg_fn=_averaged, use_buffers=True)
         self.optimizer = torch.optim.AdamW(
             [p for p in self.network.parameters() if p.requires_grad],
@@ -210,6 +212,8 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=0, help="processes that draw batches (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=1, help="of the training itself (default: %(default)s)")
     parser.add_argument("--steps", type=int, help="of the training (default: the task's own number)")
+    parser.add_argument("--learning-rate", type=float, help="the highest (default: the task's own)")
+    parser.add_argument("--start", type=Path, metavar="FOLDER", help="train on what weights are there (default: anew)")
     parser.add_argument(
         "--quality-every", type=int, default=Run.quality_every, help="steps; 0: never (default: %(default)s)"
     )
@@ -223,13 +227,14 @@ def main() -> int:
         if name not in TASKS:
             parser.error(f"no task {name!r}: known are {', '.join(TASKS)}")
         chosen = task(name)
-        chosen.steps = args.steps or chosen.steps
+        chosen.steps, chosen.learning_rate = args.steps or chosen.steps, args.learning_rate or chosen.learning_rate
         run = Run(
             task=chosen,
             runs=args.runs,
             device=torch.device(args.device),
             workers=args.workers,
             quality_every=args.quality_every,
+            start=args.start,
         )
         if not args.export and not run.train():
             print(f"{name}: stopped at step {run.step}; run the same command again to go on", file=sys.stderr)

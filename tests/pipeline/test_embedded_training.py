@@ -132,6 +132,14 @@ def test_what_is_saved_is_what_the_pipeline_loads(trained: Run, tmp_path: Path) 
     assert (own / "model.safetensors").stat().st_size < 12e6
 
 
+def test_a_new_run_can_begin_with_what_was_saved(trained: Run, tmp_path: Path) -> None:
+    trained.task.save(trained.averaged, tmp_path / "weights")
+    on = Run(task=ShortDetector(), runs=tmp_path / "runs", device=torch.device("cpu"), start=tmp_path / "weights")
+    assert on.step == 0
+    saved, begun = trained.averaged.state_dict(), on.network.state_dict()
+    assert all(torch.equal(tensor.half().to(tensor), begun[name]) for name, tensor in saved.items())
+
+
 # --- Batches
 
 

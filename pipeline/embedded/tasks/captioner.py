@@ -163,6 +163,13 @@ class CaptionerTask:
         network.model.model.vision_tower.load_state_dict(_sight(runs / SightTask.name / "last.pt"))
         return network
 
+    def trained(self, weights: Path) -> nn.Module:
+        """With fresh heads, which are thrown away."""
+        network = Captioning()
+        kept = transformers.LlavaForConditionalGeneration.from_pretrained(weights / self.name, dtype=torch.float32)
+        network.model.load_state_dict(kept.state_dict())
+        return network
+
     def batch(self, step: int) -> dict[str, Any]:
         """Tokens of images and captions [B, L]; frames uint8 [B * F + N, *INPUT, 3] and patches [B * F + N, *GRID]."""
         made = examples(step, self.batch_size)

@@ -19,8 +19,11 @@ from pipeline.embedded.tasks.task import TRAINING_SEED, VALIDATION_SEED
 from pipeline.embedded.tasks.text_encoder import write_text_encoder
 from pipeline.embedded.tasks.views import View, batch_of_views, normalised, pictures, view
 from pipeline.embedded.world import World
-from pipeline.models.grounding_dino.network import ConvBackbone, ask, build
+from pipeline.models.grounding_dino.network import LEFTOVERS, ConvBackbone, ask, build
 from pipeline.models.grounding_dino.settings import ARCHITECTURES
+from pipeline.models.weights import load_weights
+
+FOLDER = "grounding_dino"
 
 PRIOR = -4.0
 """Logit of anything being anywhere, before anything is learnt."""
@@ -42,6 +45,9 @@ class BackboneTask:
 
     def network(self, runs: Path) -> "DenseDetector":  # noqa: ARG002
         return DenseDetector().to(memory_format=torch.channels_last)
+
+    def trained(self, weights: Path) -> nn.Module:
+        raise ValueError(f"{weights}: holds no backbone; the detector that was trained from it is in there")
 
     def batch(self, step: int) -> Batch:
         views = batch_of_views(step, self.size)
@@ -92,6 +98,14 @@ class DetectorTask:
         found: nn.Module = network
         return found
 
+    def trained(self, weights: Path) -> nn.Module:
+        own = weights / FOLDER
+        network: Any = build(ARCHITECTURES["embedded"], own)
+        load_weights(network, own / "model.safetensors", mend="train the detector first", leftovers=LEFTOVERS)
+        network.backbone.to(memory_format=torch.channels_last)
+        found: nn.Module = network
+        return found
+
     def batch(self, step: int) -> dict[str, Any]:
         views = batch_of_views(step, self.size)
         rng = np.random.Generator(np.random.Philox(key=((TRAINING_SEED + 1) << 64) | step))
@@ -119,7 +133,7 @@ class DetectorTask:
         return measured(network)
 
     def save(self, network: nn.Module, folder: Path) -> None:
-        own = write_text_encoder(folder / "grounding_dino")
+        own = write_text_encoder(folder / FOLDER)
         weights = {name: _half(tensor) for name, tensor in network.state_dict().items()}
         (own / "model.safetensors").write_bytes(save(weights))
 

@@ -21,6 +21,7 @@ from pipeline.embedded.tasks.task import TRAINING_SEED, VALIDATION_SEED
 from pipeline.embedded.world import World
 from pipeline.models.segment_anything import Segmenter, build, decode
 from pipeline.models.segment_anything_small import SmallSize
+from pipeline.models.weights import load_weights
 from pipeline.records import Detection, Segment
 from shards import rle
 from shards.rle import Box, Size
@@ -36,6 +37,8 @@ NUM_FRAMES = 16
 
 CROWDED = 0.7
 """Share of the frames that show the objects of two scenes: decoding a box costs less than encoding a frame."""
+
+FILE = "segment_anything.safetensors"
 
 LEAST_PIXELS = 6
 """Of what is seen of an object; less than that is not asked for."""
@@ -53,6 +56,11 @@ class SegmenterTask:
 
     def network(self, runs: Path) -> nn.Module:  # noqa: ARG002 - other tasks start from a run
         network: nn.Module = build("embedded")
+        return network
+
+    def trained(self, weights: Path) -> nn.Module:
+        network: nn.Module = build("embedded")
+        load_weights(network, weights / FILE, mend="train the segmenter first")
         return network
 
     def batch(self, step: int) -> dict[str, Tensor]:
@@ -108,7 +116,7 @@ class SegmenterTask:
     def save(self, network: nn.Module, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         weights = {name: tensor.half().contiguous() for name, tensor in network.state_dict().items()}
-        save_file(weights, folder / "segment_anything.safetensors")
+        save_file(weights, folder / FILE)
 
 
 def frames(world: World, first: int, rng: np.random.Generator, *, crowded: float = 0.0) -> Iterator[Frame]:

@@ -81,6 +81,9 @@ class SightTask:
     def network(self, runs: Path) -> nn.Module:  # noqa: ARG002  it starts from nothing
         return Sight()
 
+    def trained(self, weights: Path) -> nn.Module:
+        raise ValueError(f"{weights}: holds no sight; the captioner that was trained from it is in there")
+
     def batch(self, step: int) -> dict[str, Any]:
         """Frames uint8 [B, *INPUT, 3] and what covers their patches, [B, *GRID]."""
         return stacked(frames_alone(step, self.batch_size))
@@ -94,7 +97,8 @@ class SightTask:
     def quality(self, network: nn.Module) -> dict[str, float]:
         """Shares of the patches, with an object and without, that are told right."""
         batch = stacked(frames_alone(0, self.looks, VALIDATION_SEED))
-        nouns, colours = (scores.argmax(-1) for scores in network(normalised(batch["frames"])))
+        frames = batch["frames"].to(next(network.parameters()).device)
+        nouns, colours = (scores.argmax(-1).cpu() for scores in network(normalised(frames)))
         truth = Patches(*batch["patches"])
         seen = truth.nouns > 0
         return {

@@ -26,6 +26,10 @@ class Task(Protocol):
         """A fresh network; one that starts from another task's result finds that run's folder in `runs`."""
         ...
 
+    def trained(self, weights: Path) -> nn.Module:
+        """The network as `save` left it in the folder `weights`, to be trained on. ValueError where nothing is kept."""
+        ...
+
     def batch(self, step: int) -> Any:
         """The batch of a step: tensors, in tuples or dicts."""
         ...

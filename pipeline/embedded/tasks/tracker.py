@@ -21,10 +21,13 @@ from pipeline.models.deva.frames import to_image
 from pipeline.models.deva.network import Deva
 from pipeline.models.deva.propagator import Propagator, covered
 from pipeline.models.deva.settings import SMALL, Propagation
+from pipeline.models.weights import load_weights
 from shards.rle import Size
 
 PROPAGATION = Propagation(short_side=192, enlarge=True, mem_every=3)
 """What the network is trained for and judged with."""
+
+FILE = "deva.safetensors"
 
 SIZES: dict[Size, float] = {(96, 160): 0.5, (90, 160): 0.15, (120, 160): 0.1, (180, 320): 0.25}
 """Sizes at which scenes are drawn, and their shares."""
@@ -57,6 +60,11 @@ class TrackerTask:
 
     def network(self, runs: Path) -> nn.Module:  # noqa: ARG002
         return build(SMALL).to(memory_format=torch.channels_last)
+
+    def trained(self, weights: Path) -> nn.Module:
+        network = build(SMALL)
+        load_weights(network, weights / FILE, mend="train the tracker first")
+        return network.to(memory_format=torch.channels_last)
 
     def batch(self, step: int) -> dict[str, Any]:
         """Images [T, B, 3, H', W'], masks `given` [K, B, H', W'], labels [T - 1, B, H, W] of the later frames.
@@ -101,7 +109,7 @@ class TrackerTask:
         folder.mkdir(parents=True, exist_ok=True)
         weights = {name: value.contiguous() for name, value in network.state_dict().items()}
         half = {name: value.half() if value.is_floating_point() else value for name, value in weights.items()}
-        (folder / "deva.safetensors").write_bytes(save(half))
+        (folder / FILE).write_bytes(save(half))
 
 
 def _collated(clips: Sequence[Clip], size: Size) -> dict[str, Tensor]:
