@@ -14,6 +14,7 @@ from pipeline.estimate.probe import Probe, ProbedClip, probe, scratch
 from pipeline.estimate.strata import Stratum, draw
 from pipeline.estimate.wall import Cluster, Job, wall_seconds
 from pipeline.estimate.weights import Figure, Floats, Weighting, figure
+from pipeline.estimate.words import said_subjects
 from pipeline.needs import require
 from pipeline.recipe import Recipe
 from pipeline.records import Video
@@ -47,7 +48,7 @@ class Estimate:
     clips: Figure
     samples: Figure
     kept_share: Figure
-    classes: Figure
+    classes: Figure  # a lower bound
     endings: dict[str, Figure]  # "stage: why" -> clips that end there
     stages: tuple[StageEstimate, ...]
     gpu_hours: Figure  # that workers are taken, times the share of a GPU that they take
@@ -83,13 +84,16 @@ def estimate(
         _check_room(stages, cluster)
     entries = list(parse_source(source).videos())
     videos = [entry for entry in entries if isinstance(entry, Video)]
-    strata = draw(glances(videos, seen), probes, seed)
+    units = glances(videos, seen)
+    looked_at = {unit.id for unit in units}
+    named = said_subjects([video for video in videos if video.id in looked_at], recipe.namer)
+    strata = draw(units, probes, seed)
     with scratch(place) as where:
         drawn = [unit.id for stratum in strata for unit in stratum.drawn]
         found = probe(source, where, recipe, runner, drawn, watch)
     if found is None:
         return None
-    return told(strata, found, stages, len(videos), len(entries) - len(videos), cluster, price)
+    return told(strata, found, stages, len(videos), len(entries) - len(videos), cluster, price, named)
 
 
 def told(
@@ -100,8 +104,12 @@ def told(
     faults: int = 0,
     cluster: Cluster | None = None,
     price: float | None = None,
+    named: Sequence[str] | None = None,
 ) -> Estimate:
-    """What the probe of these strata tells of a source with so many videos, and so many entries that are none."""
+    """What the probe of these strata tells of a source with so many videos, and so many entries that are none.
+
+    `named` are the subjects of all videos that were looked at, where the source itself names them.
+    """
     sample = _Sample(strata, found, stages, videos)
     wall = sample.wall_seconds(cluster) * (1 / 3600)
     gpus = cluster.gpus if cluster else float(any(stage.needs.gpus for stage in stages))
@@ -116,7 +124,7 @@ def told(
         clips=clips + faults,
         samples=samples,
         kept_share=sample.kept_share(faults),
-        classes=sample.classes(),
+        classes=sample.classes(named),
         endings=sample.endings(),
         stages=tuple(sample.stage(position) for position in range(len(stages))),
         gpu_hours=sample.hours(lambda stage: stage.needs.gpus),
@@ -148,9 +156,19 @@ class _Sample:
         count = self._sums([1.0] * len(self._clips)) + faults / max(1.0, float(self._weighting.values.sum()))
         return self._weighting.ratio(kept, count)
 
-    def classes(self) -> Figure:
-        kept = self._sums([float(clip.ending == "kept") for _, clip in self._clips])
-        seen = Counter(clip.subject for _, clip in self._clips if clip.subject is not None)
+    def classes(self, named: Sequence[str] | None) -> Figure:
+        """By the subjects that the source names, of the share of its videos that is kept; else by the probe's own.
+
+        Clips of one video are about one thing, so it is videos that are counted.
+        """
+        subjects = [{clip.subject for clip in self._found.clips[unit.id]} - {None} for unit in self.units]
+        kept = np.array([float(bool(some)) for some in subjects])
+        if named is None:
+            seen = Counter(noun for some in subjects for noun in some)
+        else:
+            share = self._weighting.ratio(kept, np.ones(len(kept))).value
+            taken = np.random.default_rng(0).random(len(named)) < share
+            seen = Counter(noun for noun, is_taken in zip(named, taken, strict=True) if is_taken)
         sizes = self._weighting.replicates @ kept
         return classes(sorted(seen.values()), sizes, float(self._weighting.values @ kept))
 
@@ -207,9 +225,9 @@ class _Sample:
 
 def _seconds(clip: ProbedClip, found: Probe, stages: Sequence[AnyStage]) -> tuple[float, ...]:
     """At each stage that the clip came to, the last of which is the packer where it is kept."""
-    *passed, packer = [stage.name for stage in stages]
-    seconds = tuple(clip.seconds[name] for name in takewhile(clip.seconds.__contains__, passed))
-    return (*seconds, found.pack_seconds) if clip.ending == "kept" and packer == "packer" else seconds
+    seconds = clip.seconds | ({Packer.name: found.pack_seconds} if clip.ending == "kept" else {})
+    names = [stage.name for stage in stages]
+    return tuple(seconds[name] for name in takewhile(seconds.__contains__, names))
 
 
 def _check_room(stages: Sequence[AnyStage], cluster: Cluster) -> None:

@@ -7,13 +7,15 @@ from pipeline.estimate.weights import Figure
 
 NOT_KNOWN = (
     "Not in it: duplicates among videos that were not probed together, and machines that are slower or busier than",
-    "those of the probe. Classes are a lower bound: a long tail of rare ones shows only in a long probe.",
+    "those of the probe. Classes are a lower bound: a long tail of rare ones shows only in a large sample.",
 )
 
 
 def as_text(found: Estimate) -> str:
     """A table of figures, stage by stage below it, then what the estimate leaves out."""
-    return "\n".join([*_head(found), "", *_figures(found), "", *_stages(found), "", *_endings(found), *NOT_KNOWN])
+    return "\n".join(
+        [*_head(found), "", *_figures(found), "", *_stages(found), "", *_endings(found), *NOT_KNOWN, *_advice(found)]
+    )
 
 
 def _head(found: Estimate) -> Iterator[str]:
@@ -58,6 +60,18 @@ def _endings(found: Estimate) -> Iterator[str]:
         yield _line(f"ends at {ending}", figure, _count)
     if found.endings:
         yield ""
+
+
+WIDE = 0.15
+"""How far an interval of the work may reach to either side before a larger probe is advised."""
+
+
+def _advice(found: Estimate) -> Iterator[str]:
+    work = found.gpu_hours if found.gpu_hours.value else found.core_hours
+    half = (work.high - work.low) / 2 / work.value if work.value else 0.0
+    if half > WIDE and found.probed < found.videos:
+        enough = min(found.videos, round(found.probed * (half / WIDE) ** 2))
+        yield f"The work is known to {half:.0%} only; about --probe {enough} would make that {WIDE:.0%}."
 
 
 def _line(name: str, figure: Figure, text: Callable[[float], str]) -> str:

@@ -17,7 +17,7 @@ def add_verbs(verbs: Any) -> None:
     verb = verbs.add_parser("estimate", help="hours, disk and money of a build, from a measured probe")
     verb.add_argument("source", metavar="SOURCE", help=SOURCES)
     verb.add_argument("--recipe", default="embedded", help="a recipe's name or YAML file (default: %(default)s)")
-    verb.add_argument("--probe", type=int, default=96, metavar="N", help="videos to build (default: %(default)s)")
+    verb.add_argument("--probe", type=int, default=128, metavar="N", help="videos to build (default: %(default)s)")
     verb.add_argument("--nodes", type=int, metavar="N", help="machines of the run (default: one process, as here)")
     verb.add_argument("--gpus-per-node", type=float, default=4.0, metavar="N", help="(default: %(default)g)")
     verb.add_argument("--cpus-per-node", type=float, default=48.0, metavar="N", help="cores (default: %(default)g)")

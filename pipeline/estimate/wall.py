@@ -11,8 +11,9 @@ from pipeline.scheduler.simulation import Fate, SimulatedStage, Simulation
 from pipeline.scheduler.sizing import Node
 from pipeline.stage import AnyStage
 
-MOST = 20_000
-"""Clips that are simulated; a larger run goes on as the second half of these did."""
+LEAST = 3_000
+PER_CORE = 40
+"""Clips that are simulated: at least so many, and so many for each core. A larger run goes on as their second half."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,24 +46,25 @@ def wall_seconds(
     clips: float,
     cluster: Cluster,
     load_seconds: Mapping[str, float],
-    *,
-    most: int = MOST,
     seed: int = 0,
 ) -> float:
     """Seconds until `clips` clips are through, each like one of `jobs`, which come up in these shares."""
+    most = max(LEAST, round(PER_CORE * cluster.cpus))
     count = max(1, min(round(clips), most))
     chances = np.clip(np.asarray(shares, dtype=float), 0, None)
     drawn = np.random.default_rng(seed).choice(len(jobs), size=count, p=chances / chances.sum())
-    whole = _simulated(stages, [jobs[n] for n in drawn], cluster, load_seconds)
+    whole = simulated_seconds(stages, [jobs[n] for n in drawn], cluster, load_seconds)
     if clips <= most:
         return whole
-    half = _simulated(stages, [jobs[n] for n in drawn[: count // 2]], cluster, load_seconds)
+    half = simulated_seconds(stages, [jobs[n] for n in drawn[: count // 2]], cluster, load_seconds)
     return whole + (clips - count) * (whole - half) / (count - count // 2)
 
 
-def _simulated(
+def simulated_seconds(
     stages: Sequence[AnyStage], jobs: Sequence[Job], cluster: Cluster, load_seconds: Mapping[str, float]
 ) -> float:
+    """Seconds until these very clips are through, in this order."""
+
     def stage(position: int, real: AnyStage) -> SimulatedStage:
         def fate(records: Sequence[Any]) -> Fate:
             return Fate(seconds=sum(jobs[record].seconds[position] for record in records))
