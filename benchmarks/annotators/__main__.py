@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.annotators import building, costs, davis, following, grounding, naming, published, segmenting
+from benchmarks.annotators import building, costs, davis, following, grounding, naming, segmenting
 from benchmarks.annotators.practice import SEEDS
 from benchmarks.annotators.report import RESULTS, Findings, about, table, write
 from benchmarks.annotators.session import Session
@@ -32,7 +32,6 @@ PARTS: dict[str, Callable[[Session], Findings]] = {
     "kept": lambda session: building.kept_clips(session.builds),
     "cost": costs.measure,
     "davis": davis.measure,
-    "published": published.measure,
 }
 
 

@@ -7,7 +7,7 @@ import statistics
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +111,11 @@ def _code() -> str:
     git = subprocess.run(
         ["git", "describe", "--always", "--dirty", "--abbrev=12"], cwd=ROOT, capture_output=True, text=True, check=False
     )
-    return f"{version('dreamreel')} {git.stdout.strip()}".strip()
+    try:
+        release = version("dreamreel")
+    except PackageNotFoundError:  # a GPU machine that has the checkout alone
+        release = "not installed"
+    return f"{release} {git.stdout.strip()}".strip()
 
 
 def _gpu() -> str | None:

@@ -24,7 +24,10 @@ from tests.pipeline.grounding_dino_small import write_text_encoder
 
 pytestmark = pytest.mark.filterwarnings("ignore:torch.meshgrid:UserWarning")  # in the package, told once a process
 
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+
 DinoSize = Literal["swin_t", "swin_b"]
+SamSize = Literal["vit_b", "vit_l", "vit_h"]
 OWN_CONFIGS = {"swin_t": "GroundingDINO_SwinT_OGC.py", "swin_b": "GroundingDINO_SwinB_cfg.py"}
 TRAINING_ONLY = {"batch_size", "dn_label_coef", "dn_bbox_coef", "fusion_droppath"}
 ELSEWHERE = {"text_encoder_type", "use_checkpoint", "use_transformer_ckpt"}  # replaced; memory for time in training
@@ -63,11 +66,12 @@ def full_text_encoder(folder: Path) -> Path:
     return folder
 
 
-def test_groundingdino_answers_a_batch_as_its_frames(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("size", "millions"), [("swin_t", 173), ("swin_b", 233)])
+def test_groundingdino_answers_a_batch_as_its_frames(tmp_path: Path, size: DinoSize, millions: int) -> None:
     text_encoder = full_text_encoder(tmp_path / "text")
-    network = build_dino(ARCHITECTURES["swin_t"], str(text_encoder)).eval()
-    assert round(sum(parameter.numel() for parameter in network.parameters()) / 1e6) == 173
-    settings = GroundingDino(size="swin_t", text_encoder=str(text_encoder), device="cpu", short_side=224, long_side=320)
+    network = build_dino(ARCHITECTURES[size], str(text_encoder)).eval()
+    assert round(sum(parameter.numel() for parameter in network.parameters()) / 1e6) == millions
+    settings = GroundingDino(size=size, text_encoder=str(text_encoder), device="cpu", short_side=224, long_side=320)
     detector = Detector(settings, network)
     (prompt,) = prompts(("dog", "golden retriever"), network.tokenizer)
     questions = [
@@ -89,15 +93,18 @@ def test_groundingdino_answers_a_batch_as_its_frames(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("size", "parameters"), [("vit_b", 93_735_472), ("vit_l", 312_342_832), ("vit_h", 641_090_608)]
 )
-def test_segment_anything_has_the_published_numbers(size: Literal["vit_b", "vit_l", "vit_h"], parameters: int) -> None:
+def test_segment_anything_has_the_published_numbers(size: SamSize, parameters: int) -> None:
     with torch.device("meta"):
         network = build_sam(size)
     assert sum(parameter.numel() for parameter in network.parameters()) == parameters
 
 
-def test_segment_anything_at_its_own_size_draws_boxes_together_as_alone() -> None:
-    """One picture only: at 1024 pixels a side it takes seconds."""
-    network = build_sam("vit_b").eval()
+@pytest.mark.parametrize(
+    "size", ["vit_b", *(pytest.param(large, marks=pytest.mark.gpu) for large in ("vit_l", "vit_h"))]
+)
+def test_segment_anything_at_its_own_size_draws_boxes_together_as_alone(size: SamSize) -> None:
+    """One picture only: at 1024 pixels a side it takes seconds, and minutes of the larger ones where no GPU is."""
+    network = build_sam(size).eval().to(DEVICE)
     boxes = tuple(Detection(noun="dog", frame=0, box=box, score=0.5) for box in ((10, 20, 90, 80), (0, 0, 160, 96)))
     pictured: list[torch.Tensor] = []
     hook = network.image_encoder.register_forward_hook(lambda _module, _images, seen: pictured.append(seen))
@@ -106,7 +113,7 @@ def test_segment_anything_at_its_own_size_draws_boxes_together_as_alone() -> Non
     assert pictured[0].shape == (1, 256, 64, 64)
     assert [found.detection for found in together] == list(boxes)
     with torch.inference_mode():
-        asked = torch.tensor([box.box for box in boxes]) * (1024 / 160)
+        asked = torch.tensor([box.box for box in boxes], device=DEVICE) * (1024 / 160)
         for n, found in enumerate(together):
             _, iou = decode(network, pictured[0], asked[n : n + 1])
             assert found.predicted_iou == pytest.approx(iou.item(), abs=2e-4)

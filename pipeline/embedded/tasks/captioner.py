@@ -145,7 +145,7 @@ class CaptionerTask:
     """See `Task`. Beside the captions, every patch goes on to say what stands there, and whether it is the subject."""
 
     name = "captioner"
-    steps = 5000
+    steps = 900
     learning_rate = 1e-3
     warmup = 100
     weight_decay = 0.02

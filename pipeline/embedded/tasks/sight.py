@@ -70,7 +70,7 @@ class SightTask:
     """See `Task`."""
 
     name = "sight"
-    steps = 4000
+    steps = 3000
     learning_rate = 1e-3
     warmup = 100
     weight_decay = 0.02
