@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.annotators import building, costs, davis, following, grounding, naming, segmenting
+from benchmarks.annotators import building, costs, davis, following, grounding, long, naming, segmenting
 from benchmarks.annotators.practice import SEEDS
 from benchmarks.annotators.report import RESULTS, Findings, about, table, write
 from benchmarks.annotators.session import Session
@@ -31,6 +31,7 @@ PARTS: dict[str, Callable[[Session], Findings]] = {
     "hard": lambda session: building.hard_cases(session.builds),
     "kept": lambda session: building.kept_clips(session.builds),
     "cost": costs.measure,
+    "long": lambda session: long.measure(session),
     "davis": davis.measure,
 }
 

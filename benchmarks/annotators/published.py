@@ -101,7 +101,7 @@ def captioner(scenes: list[Rendered], device: str, sizes: Sizes) -> Callable[[],
 
     config = sizes.qwen or qwen_7b()
     with torch.device(device):
-        network: Any = Qwen2_5_VLForConditionalGeneration._from_config(config, dtype=torch.bfloat16).eval()
+        network: Any = Qwen2_5_VLForConditionalGeneration._from_config(config, dtype=torch.bfloat16).eval()  # type: ignore[no-untyped-call]
     vision: Any = config.vision_config
     cell = vision.patch_size * vision.spatial_merge_size
     height, width = (round(side / cell) * vision.spatial_merge_size for side in scenes[0].frames.shape[1:3])

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.annotators import building, card, costs, grounding, segmenting
+from benchmarks.annotators import building, card, costs, grounding, long, segmenting
 from benchmarks.annotators.baselines import Mask, Masks, filled_box, grabcut, kept, warped
 from benchmarks.annotators.grounding import Tally
 from benchmarks.annotators.naming import colour_of
@@ -19,7 +19,7 @@ from pipeline.recipe import load_recipe
 from pipeline.records import Captioned, Detection, Rejected, Segment, grow
 from pipeline.run import build
 from pipeline.runners.local import local
-from shards import rle
+from shards import rle, video
 from shards.rle import Box
 
 SIZE = (60, 80)
@@ -365,3 +365,13 @@ def test_a_crowded_frame_shows_three_objects_of_three_nouns() -> None:
     assert len(asked) == 3
     assert {frame.shape for frame, _ in asked} == {(180, 320, 3)}
     assert all(len(set(nouns)) == 3 for _, nouns in asked)
+
+
+def test_a_long_clip_is_one_scene_from_end_to_end(tmp_path: Path) -> None:
+    (path,) = long.write_long(tmp_path / "videos", 40).iterdir()
+    first, *_, last = video.frames(str(path))
+    assert sum(1 for _ in video.frames(str(path))) == 40
+    scene = World(size=(96, 160), num_frames=40, frame_rate=long.FRAME_RATE, seed=long.SEED).scene(0, "plain")
+    for t, frame in ((0, first), (39, last)):
+        assert np.abs(frame.astype(int) - scene.frame(t).image).mean() < 6
+        assert scene.frame(t).masks[0].any()
