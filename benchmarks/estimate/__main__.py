@@ -25,19 +25,19 @@ COLUMNS = ("trials", "mean error", "median |error|", "90th |error|", "within 15 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.estimate", description=__doc__.splitlines()[0])
     parser.add_argument("--trials", type=int, default=100, help="of each simulated source (default: %(default)s)")
-    parser.add_argument("--walls", type=int, default=5, help="of wall time on four nodes (default: %(default)s)")
+    parser.add_argument("--walls", type=int, default=3, help="of wall time on four nodes (default: %(default)s)")
     parser.add_argument("--wall-videos", type=int, default=230_160, help="of the run whose wall time is simulated")
-    parser.add_argument("--real", type=int, default=5, help="of each real build (default: %(default)s)")
-    parser.add_argument("--videos", type=int, default=400, help="of a real build (default: %(default)s)")
+    parser.add_argument("--real", type=int, default=4, help="of each real build (default: %(default)s)")
+    parser.add_argument("--videos", type=int, default=200, help="of a real build (default: %(default)s)")
     parser.add_argument("--probes", type=int, default=128, help="videos of a probe (default: %(default)s)")
-    parser.add_argument("--real-probes", type=int, default=64, help="of a real build's (default: %(default)s)")
+    parser.add_argument("--real-probes", type=int, default=48, help="of a real build's (default: %(default)s)")
     parser.add_argument(
         "--out", type=Path, default=Path(__file__).parents[1] / "results", help="folder for the results"
     )
     args = parser.parse_args()
     found: list[Trial] = []
     for kind in ("lognormal", "pareto", "unrelated"):
-        found += totals(kind, args.probes, args.trials)  # type: ignore[arg-type]
+        found += totals(kind, args.probes, args.trials)
         _write(args, found)
     with tempfile.TemporaryDirectory() as folder:
         found += real_trials(Path(folder), args.videos, args.real_probes, range(args.real))

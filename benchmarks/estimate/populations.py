@@ -83,6 +83,7 @@ class Population:
     def probe(self, units: list[Unit]) -> Probe:
         return Probe(
             clips={unit.id: self._clips(int(unit.id)) for unit in units},
+            start_seconds=0.0,
             load_seconds=dict.fromkeys(COSTS, 60.0),
             pack_seconds=0.0,
             overhead=0.0,

@@ -198,7 +198,7 @@ class _Sample:
         if cluster is None:
             answers = self._sums([float(len(job.seconds)) for job in self._jobs])
             alone = self._needed(lambda stage: 1.0) + self._found.overhead * answers
-            return self._weighting.total(alone) + sum(self._found.load_seconds.values())
+            return self._weighting.total(alone) + (self._found.start_seconds + sum(self._found.load_seconds.values()))
         shares = [float(self._weighting.values[n]) for n, _ in self._clips]
         clips = float(self._weighting.values @ self._sums([1.0] * len(self._clips)))
         seconds = wall_seconds(self._stages, self._jobs, shares, clips, cluster, self._found.load_seconds)
@@ -206,7 +206,7 @@ class _Sample:
         gpu = self._weighting.replicates @ self._needed(lambda stage: stage.needs.gpus) / max(cluster.gpus, 1.0)
         core = self._weighting.replicates @ self._needed(lambda stage: stage.needs.cpus) / cluster.cpus
         bound = np.maximum(gpu, core)
-        return figure(seconds, seconds * bound / np.mean(bound))
+        return figure(seconds, seconds * bound / np.mean(bound)) + self._found.start_seconds
 
     def _needed(self, needed: Callable[[AnyStage], float]) -> Floats:
         """Seconds of each video's work, each times what the stage needs of something."""

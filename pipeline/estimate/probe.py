@@ -32,6 +32,7 @@ class Probe:
     """What a probe came to."""
 
     clips: dict[str, tuple[ProbedClip, ...]]  # by the video's id
+    start_seconds: float  # from the build's begin until its first answer is under way
     load_seconds: dict[str, float]  # from a stage's first call until it had loaded, by stage
     pack_seconds: float  # for each clip that is kept
     overhead: float  # seconds of the driver's own for each answer, where all runs in one process
@@ -79,6 +80,7 @@ def read(storage: Storage) -> Probe:
     size = sum(storage.size(path) for path in storage.list(ledger.FOLDER))
     return Probe(
         clips=_clips(storage, times, endings),
+        start_seconds=max(0.0, times.begin - (moment.at - moment.seconds)) if moment else 0.0,
         load_seconds=times.loads,
         pack_seconds=packing / max(1, kept),
         overhead=max(0.0, times.idle - packing) / max(1, len(rows)),
@@ -97,6 +99,7 @@ class _Times:
     rows: list[ledger.Row]
     seconds: dict[tuple[str, str], float] = field(default_factory=dict)  # (clip or video key, stage) -> seconds
     loads: dict[str, float] = field(default_factory=dict)
+    begin: float = 0.0  # when the first answer was begun
     idle: float = 0.0  # in which one process was at no stage
 
     def __post_init__(self) -> None:
@@ -106,6 +109,7 @@ class _Times:
         for row in self.rows:
             if row.outcome == "kept" or row.stage in ("source", "packer", "duplicate"):
                 continue
+            self.begin = self.begin or row.at - row.seconds
             gap = 0.0 if before is None else row.at - before - row.seconds
             if first.setdefault((row.stage, row.worker), row.seconds) == row.seconds:
                 cold.append(row)
