@@ -15,7 +15,6 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scipy.fft import dctn
 
 FRAMES = 4
 
@@ -41,6 +40,8 @@ def fingerprint(frames: NDArray[np.uint8]) -> tuple[str, ...]:
 
 
 def _phash(frame: NDArray[np.uint8]) -> str:
+    from scipy.fft import dctn  # loads for as long as half the pipeline, and most processes never ask for it
+
     grey = Image.fromarray(frame).convert("L").resize((32, 32), Image.Resampling.BOX)
     spectrum = dctn(np.asarray(grey, dtype=np.float64), norm="ortho")
     # Rounded, so that noise of the last digit, which differs between machines, sets no bit of a flat frame.

@@ -86,7 +86,7 @@ def _sample(clip: Measured, video: bytes, load: Load) -> Sample:
         subject=tracks[0].noun,
         tracks=tracks,
         scores=clip.scores,
-        provenance=_provenance(clip, load) | _lost(tracks),
+        provenance=provenance(clip, load) | _lost(tracks),
     )
 
 
@@ -101,7 +101,8 @@ def _lost(tracks: Sequence[Track]) -> dict[str, Any]:
     return {"lost": spans} if spans else {}
 
 
-def _provenance(clip: Measured, load: Load) -> dict[str, Any]:
+def provenance(clip: Measured, load: Load) -> dict[str, Any]:
+    """Where a sample comes from, who said what of it, and by which rules it was judged."""
     return {
         "video": clip.video.id,
         "start": clip.start,
