@@ -6,12 +6,14 @@ from shards.video.glance import Glance, glance
 from shards.video.images import from_images
 from shards.video.reading import VideoInfo, frames, probe
 from shards.video.source import Source, Unreadable
+from shards.video.stored import StoredClip, stored_clip
 from shards.video.transcoding import EncoderName, best_encoder, encoder_version, transcode
 
 __all__ = [
     "EncoderName",
     "Glance",
     "Source",
+    "StoredClip",
     "Transcoded",
     "Unreadable",
     "VideoInfo",
@@ -22,5 +24,6 @@ __all__ = [
     "from_images",
     "glance",
     "probe",
+    "stored_clip",
     "transcode",
 ]

@@ -108,8 +108,8 @@ def frames(
     the video.
     """
     info = info or probe(source, stream=stream)
-    wanted = _checked(indices, info.num_frames)
-    draw = _drawer(info, size or (info.height, info.width))
+    wanted = checked_indices(indices, info.num_frames)
+    draw = drawer(info, size or (info.height, info.width))
     got = 0
     for frame in _wanted(source, info, wanted):
         yield draw(frame)
@@ -118,7 +118,8 @@ def frames(
         raise Unreadable("truncated", f"{got} of {len(wanted)} frames")
 
 
-def _checked(indices: Sequence[int] | None, num_frames: int) -> Sequence[int]:
+def checked_indices(indices: Sequence[int] | None, num_frames: int) -> Sequence[int]:
+    """`indices` as numbers of frames that rise; all frames for `None`."""
     if indices is None:
         return range(num_frames)
     if any(a >= b for a, b in pairwise(indices)):
@@ -132,14 +133,21 @@ def _checked(indices: Sequence[int] | None, num_frames: int) -> Sequence[int]:
 def _wanted(source: Source, info: VideoInfo, wanted: Sequence[int]) -> Iterator[VideoFrame]:
     """Those of the wanted frames that decode; what lies between them is skipped from one key frame to the next."""
     with opened(source, info.stream) as (container, video):
-        for run in _runs(info.timeline, wanted):
-            left = set(run)
-            for number, frame in _numbered(source, info, run[0], container, video):
-                if number in left:
-                    yield frame
-                    left.remove(number)
-                    if not left:
-                        break
+        yield from decoded_frames(source, info, wanted, container, video)
+
+
+def decoded_frames(
+    source: Source, info: VideoInfo, wanted: Sequence[int], container: InputContainer, video: VideoStream
+) -> Iterator[VideoFrame]:
+    """The same, of a source that is open."""
+    for run in _runs(info.timeline, wanted):
+        left = set(run)
+        for number, frame in _numbered(source, info, run[0], container, video):
+            if number in left:
+                yield frame
+                left.remove(number)
+                if not left:
+                    break
 
 
 def _runs(timeline: Timeline, wanted: Sequence[int]) -> Iterator[Sequence[int]]:
@@ -190,7 +198,7 @@ def _decoded(container: InputContainer, video: VideoStream, seek_tick: int | Non
         yield from timelines.decode(packet)
 
 
-def _drawer(info: VideoInfo, size: tuple[int, int]) -> Callable[[VideoFrame], NDArray[np.uint8]]:
+def drawer(info: VideoInfo, size: tuple[int, int]) -> Callable[[VideoFrame], NDArray[np.uint8]]:
     """A function from a decoded frame to its picture of `size` (height, width)."""
     reformatter = VideoReformatter()
     height, width = size

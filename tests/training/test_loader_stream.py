@@ -221,14 +221,22 @@ def test_a_shard_that_vanishes_on_the_way_is_told_and_replaced(own: Path, worker
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_a_dataset_that_vanishes_ends_the_stream_in_one_line(own: Path, workers: int) -> None:
+def test_tars_that_vanish_end_the_stream_in_one_line(own: Path, workers: int) -> None:
     stream = opened(own, workers=workers)
-    shutil.rmtree(own)
+    for tar in own.glob("shards/*.tar"):
+        tar.unlink()
     with pytest.raises(
         ValueError, match=f"^{ATTEMPTS} samples in a row cannot be read from .*/own, the last of them "
     ) as told:
         next(stream.batches())
     assert "\n" not in str(told.value)
+
+
+def test_a_dataset_that_vanishes_before_workers_begin_is_told_too(own: Path) -> None:
+    stream = opened(own, workers=1)
+    shutil.rmtree(own)
+    with pytest.raises(ValueError, match=r"^cannot read .*\.parquet: there is no such file"):
+        next(stream.batches())
 
 
 @pytest.mark.parametrize(

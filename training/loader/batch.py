@@ -6,6 +6,7 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor
+from torch.utils.data import get_worker_info
 
 from training.loader.example import Example
 
@@ -55,7 +56,7 @@ def collate(examples: Sequence[Example], faults: Sequence[Fault], end: int) -> B
     """A batch of examples of one size."""
     masks = [torch.from_numpy(one.masks) for one in examples if one.masks is not None]
     return Batch(
-        frames=torch.stack([torch.from_numpy(one.frames) for one in examples]),
+        frames=_shared_frames(examples),
         boxes=torch.stack([torch.from_numpy(one.boxes) for one in examples]),
         present=torch.stack([torch.from_numpy(one.present) for one in examples]),
         subjects=torch.stack([torch.from_numpy(one.subject) for one in examples]),
@@ -67,3 +68,16 @@ def collate(examples: Sequence[Example], faults: Sequence[Fault], end: int) -> B
         faults=tuple(faults),
         end=end,
     )
+
+
+def _shared_frames(examples: Sequence[Example]) -> Tensor:
+    """The frames of all, uint8 [B, F, H, W, 3], written once, into memory that a worker hands over as it is."""
+    first = examples[0].frames
+    together = torch.empty((len(examples), len(first), *first[0].shape), dtype=torch.uint8)
+    if get_worker_info() is not None:
+        together.share_memory_()  # type: ignore[no-untyped-call]
+    pictures = together.numpy()
+    for row, one in zip(pictures, examples, strict=True):
+        for place, picture in zip(row, one.frames, strict=True):
+            place[...] = picture
+    return together

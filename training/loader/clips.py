@@ -43,15 +43,11 @@ class Clips:
         self.weights = weights
         self._stride = _strides(table, window)
         self._track = np.array([tracks[0]["id"] for tracks in table["tracks"].to_pylist()], np.int64)
-        self._row = table["row"].to_numpy()
+        self.rows: list[int] = table["row"].to_pylist()  # in the dataset
         self._table = table.select(["row", "key", "shard", "sha256", "caption", "subject"]).combine_chunks()
 
     def __len__(self) -> int:
         return len(self._track)
-
-    def row_of(self, number: int) -> int:
-        """The clip's row in the dataset."""
-        return int(self._row[number])
 
     def __getitem__(self, number: int) -> Clip:
         said: dict[str, Any] = {name: self._table[name][number].as_py() for name in self._table.column_names}

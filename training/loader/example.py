@@ -1,9 +1,8 @@
 """One clip as a batch shows it: a window of its frames, the subject's boxes in them, and the subject image."""
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -27,7 +26,7 @@ class Example:
     key: str
     caption: str  # "" where it was dropped
     noun: str
-    frames: NDArray[np.uint8]  # [F, H, W, 3], RGB
+    frames: list[NDArray[np.uint8]]  # [F] of [H, W, 3], RGB
     boxes: NDArray[np.float32]  # [F, 4], x0, y0, x1, y1 in pixels, half-open; zeros where there is none
     present: NDArray[np.bool_]  # [F], where there is a box
     subject: NDArray[np.uint8]  # [H, W, 3], the subject image
@@ -40,25 +39,27 @@ def example(clip: Clip, members: Mapping[str, bytes], loader: Loader, generator:
 
     Raises what names the data's fault: `InvalidSample`, `video.Unreadable`, or ValueError for a bad mask.
     """
-    said, masks = _read(clip, members, loader)
+    said, track, masks = _read(clip, members, loader)
     noise_seed = int(generator.integers(2**63))
     caption = "" if generator.random() < loader.text_dropout else clip.caption
-    info = video.probe(members["mp4"])
-    numbers = window(said["boxes"], clip.stride, loader.window, info.timeline.keys, generator)
-    crop = Crop.centred((info.height, info.width), (loader.height, loader.width))
+    size = said["height"], said["width"]
+    crop = Crop.centred(size, (loader.height, loader.width))
     seen = _Seen(masks, crop, loader.reference)
-    chosen = reference_frame(numbers, seen, generator)
-    wanted = sorted({*numbers, chosen})
-    shown = dict(zip(wanted, video.frames(members["mp4"], wanted, crop.scaled, info=info), strict=True))
-    boxes, present = crop.boxes([said["boxes"][number] for number in numbers])
+    with video.stored_clip(members["mp4"], said["pts"], Fraction(*said["time_base"]), size) as stored:
+        numbers = window(track["boxes"], clip.stride, loader.window, stored.keys, generator)
+        chosen = reference_frame(numbers, seen, generator)
+        wanted = sorted({*numbers, chosen})
+        pictures = stored.frames(wanted, crop.scaled)
+        shown = {number: crop.cut(picture) for number, picture in zip(wanted, pictures, strict=True)}
+    boxes, present = crop.boxes([track["boxes"][number] for number in numbers])
     return Example(
         key=clip.key,
         caption=caption,
         noun=clip.subject,
-        frames=np.stack([crop.cut(shown[number]) for number in numbers]),
+        frames=[shown[number] for number in numbers],
         boxes=boxes,
         present=present,
-        subject=cut_out(crop.cut(shown[chosen]), seen[chosen], loader.reference, generator),
+        subject=cut_out(shown[chosen], seen[chosen], loader.reference, generator),
         masks=np.stack([seen[number] for number in numbers]) if loader.masks else None,
         noise_seed=noise_seed,
     )
@@ -114,8 +115,10 @@ class _Seen:
         return self._drawn[number]
 
 
-def _read(clip: Clip, members: Mapping[str, bytes], loader: Loader) -> tuple[dict[str, Any], tuple[Rle | None, ...]]:
-    """What is said of the subject's track, and its masks."""
+def _read(
+    clip: Clip, members: Mapping[str, bytes], loader: Loader
+) -> tuple[dict[str, Any], dict[str, Any], tuple[Rle | None, ...]]:
+    """What is said of the clip, and of the subject's track; the track's masks."""
     if loader.check_content and content_sha256(members) != clip.sha256:
         raise InvalidSample("its bytes are not those that its sidecar names")
     try:
@@ -123,19 +126,14 @@ def _read(clip: Clip, members: Mapping[str, bytes], loader: Loader) -> tuple[dic
         if said["key"] != clip.key:
             raise InvalidSample(f"its description is of {said['key']}")
         (track,) = (track for track in said["tracks"] if track["id"] == clip.track)
-        masks = run_lengths(members["masks"])[1][clip.track]
+        size, masks_of = run_lengths(members["masks"])
+        masks = masks_of[clip.track]
     except InvalidSample:
         raise
     except (ArithmeticError, LookupError, TypeError, ValueError) as error:
         raise InvalidSample(f"not as the format has it: {error!r}") from error
     if not len(track["boxes"]) == len(masks) == len(said["pts"]):
         raise InvalidSample(f"{len(masks)} masks and {len(track['boxes'])} boxes for {len(said['pts'])} frames")
-    return track, masks
-
-
-def digest(one: Example) -> str:
-    """Names everything in it, to compare streams."""
-    digest = hashlib.sha256(json.dumps([one.key, one.caption, one.noun, one.noise_seed]).encode())
-    for array in (one.frames, one.boxes, one.present, one.subject):
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
+    if size != (said["height"], said["width"]):
+        raise InvalidSample(f"masks of {size}, video of {said['height']}, {said['width']}")
+    return said, track, masks

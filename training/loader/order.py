@@ -49,11 +49,6 @@ class Order:
         clips, copies = self.epoch(epoch)
         return Draw(epoch=epoch, clip=int(clips[place]), copy=int(copies[place]))
 
-    def clip(self, position: int) -> int:
-        """`draw(position).clip`, without the rest."""
-        epoch, place = divmod(position, len(self._shard_of))
-        return int(self.epoch(epoch)[0][place])
-
     def epoch(self, epoch: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The clips of an epoch in order, and the number of each draw among those of the same clip: int [N] each."""
         if epoch not in self._epochs:

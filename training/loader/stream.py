@@ -3,9 +3,13 @@
 import hashlib
 import itertools
 import json
+import multiprocessing
+import os
+import pickle
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
+from multiprocessing.context import BaseContext
 from typing import Self
 
 import cv2
@@ -93,6 +97,7 @@ class Stream(IterableDataset[Batch]):
             prefetch_factor=self.loader.batches_ahead,
             timeout=self.loader.timeout,
             pin_memory=pinned,
+            multiprocessing_context=_workers(),
         )
         try:
             for batch in made:
@@ -116,9 +121,19 @@ class Stream(IterableDataset[Batch]):
 
     def raw(self, positions: Iterable[int]) -> Iterator[tuple[int, "dict[str, bytes] | Fault"]]:
         """Each position with its clip's members undecoded, read ahead where they come over a network."""
+        placed = self._placed(positions)
         if self._dataset.storage.is_local:
-            return map(self._read, positions)
-        return read_ahead(self._read, positions, self.loader.samples_ahead)
+            return ((position, self._members(number)) for position, number in placed)
+        return read_ahead(lambda place: (place[0], self._members(place[1])), placed, self.loader.samples_ahead)
+
+    def _placed(self, positions: Iterable[int]) -> Iterator[tuple[int, int]]:
+        """Each position, and the number of its clip."""
+        count, epoch, numbers = len(self.order), -1, list[int]()
+        for position in positions:
+            if position // count != epoch:
+                epoch = position // count
+                numbers = self.order.epoch(epoch)[0].tolist()
+            yield position, numbers[position % count]
 
     def shares(self, first: int, step: int) -> Iterator[Batch]:
         """This rank's batches `first`, `first` + `step`, ..."""
@@ -132,11 +147,8 @@ class Stream(IterableDataset[Batch]):
             faults = [fault for _, faults in pairs for fault in faults]
             yield collate([one for one, _ in pairs], faults, end + share.whole)
 
-    def _read(self, position: int) -> tuple[int, dict[str, bytes] | Fault]:
-        return position, self._members(self.order.clip(position))
-
     def _members(self, number: int) -> dict[str, bytes] | Fault:
-        row = self.clips.row_of(number)
+        row = self.clips.rows[number]
         try:
             return self._dataset.raw(row)
         except Outage:
@@ -172,16 +184,29 @@ class _Worker(IterableDataset["Batch | str"]):
     """A stream as a worker gives it: its share of the batches; a last one that is a line of text says why it ends."""
 
     def __init__(self, stream: Stream) -> None:
-        self._stream = stream
+        self._stream = pickle.dumps(stream)  # opens the dataset anew, which may fail: a worker tells that in its turn
+        self._environment = dict(os.environ)  # their server may be older than a variable that is needed
 
     def __iter__(self) -> Iterator[Batch | str]:
         worker = get_worker_info()
         assert worker is not None
+        os.environ.update(self._environment)
         cv2.setNumThreads(1)  # workers run side by side
         try:
-            yield from self._stream.shares(worker.id, worker.num_workers)
+            stream: Stream = pickle.loads(self._stream)
+            yield from stream.shares(worker.id, worker.num_workers)
         except ValueError as error:
             yield str(error)
+
+
+def _workers() -> BaseContext:
+    """How workers are begun: forked from a process that has loaded what they need and has no threads.
+
+    A fork of the trainer itself could find a lock held for ever by one of its threads.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__, "pandas"])  # pyarrow loads it when it first gives an array
+    return context
 
 
 def open_stream(url: str, loader: Loader, share: Share, state: State | None = None) -> Stream:

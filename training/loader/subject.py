@@ -22,7 +22,9 @@ def cut_out(
     """The subject of `frame`, uint8 [H, W, 3], on a blank background; augmented where the settings say so."""
     if reference.augmentation is not None:
         frame, mask = _augmented(frame, mask, reference.augmentation, generator)
-    return np.where(mask[..., None], frame, np.uint8(reference.blank))
+    subject = np.full_like(frame, reference.blank)
+    np.copyto(subject, frame, where=mask[..., None])
+    return subject
 
 
 def _augmented(
