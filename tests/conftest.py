@@ -27,7 +27,8 @@ def ray_cluster() -> Iterator[None]:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     import ray
 
-    ray.init(num_cpus=4, include_dashboard=False, object_store_memory=100 << 20, log_to_driver=False)
+    memory = 100 << 20
+    ray.init("local", num_cpus=4, include_dashboard=False, object_store_memory=memory, log_to_driver=False)
     yield
     ray.shutdown()
 

@@ -22,9 +22,9 @@ class Machines:
     def __init__(self, cpus: int, gpus: int) -> None:
         from ray.cluster_utils import Cluster
 
-        self._each = {"num_cpus": cpus, "num_gpus": gpus, "object_store_memory": _MEMORY}
+        self._each: dict[str, Any] = {"num_cpus": cpus, "num_gpus": gpus, "object_store_memory": _MEMORY}
         head = {"num_cpus": 0, "object_store_memory": _MEMORY, "include_dashboard": False, "_system_config": _SYSTEM}
-        self._cluster = Cluster(initialize_head=True, head_node_args=head)
+        self._cluster: Any = Cluster(initialize_head=True, head_node_args=head)
         self._nodes: list[Any] = []
 
     @property

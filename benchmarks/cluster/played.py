@@ -59,7 +59,7 @@ class Part:
     seconds: float = 0.0  # that a record takes
     load_seconds: float = 0.0
     calls: str | None = None  # file that gets the key of every record that is asked about
-    troubles: Mapping[str, str] = field(default_factory=dict)  # video id -> "exit", "segfault", "hang" or "bomb"
+    troubles: Mapping[str, str] = field(default_factory=dict)  # video id -> "error", "exit", "segfault", "hang", "bomb"
 
 
 def played(parts: Mapping[str, Part], needs: Mapping[str, Needs], assignments: Sequence[str] = ()) -> Recipe:
@@ -259,6 +259,8 @@ def _masks() -> tuple[rle.Rle, ...]:
 
 
 def _make_trouble(kind: str | None) -> None:
+    if kind == "error":
+        raise LookupError("played")
     if kind == "exit":
         os._exit(3)
     if kind == "segfault":

@@ -1,4 +1,4 @@
-"""A played build on Ray, looked at while it runs: how busy its pools are, when clips come out, what its driver takes."""
+"""A played build on Ray, looked at while it runs: how busy pools are, when clips come out, what the driver takes."""
 
 import os
 import time
@@ -66,7 +66,8 @@ def ray_here(cpus: int, gpus: int) -> Iterator[None]:
     import ray
 
     memory = 100 << 20
-    ray.init(num_cpus=cpus, num_gpus=gpus, include_dashboard=False, object_store_memory=memory, log_to_driver=False)
+    how = {"include_dashboard": False, "object_store_memory": memory, "log_to_driver": False}
+    ray.init("local", num_cpus=cpus, num_gpus=gpus, **how)
     try:
         yield
     finally:
