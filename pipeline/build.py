@@ -14,12 +14,13 @@ import re
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow.compute as pc
 
 from pipeline import plan
 from pipeline.books import Books
+from pipeline.donors import NOT_ASKED
 from pipeline.journal import Journal
 from pipeline.line import Line
 from pipeline.patience import patiently
@@ -35,6 +36,9 @@ from shards import ledger, sidecar
 from shards.ledger import Row
 from shards.storage import Storage
 
+if TYPE_CHECKING:
+    from pipeline.moment import Moment
+
 OPEN_SHARDS = 4
 """Shards that are in work at a time besides those that the workers need: what the driver holds in memory."""
 OUTAGE_SECONDS = 600.0
@@ -49,6 +53,7 @@ class Watch:
     admitted: Callable[[], None] = lambda: None  # one of those videos was taken in hand
     answered: Callable[[Row], None] = lambda row: None  # a row was added to the ledger
     looked: Callable[[], None] = lambda: None  # a moment has passed
+    stands: "Callable[[Moment], None]" = lambda moment: None  # how the run stands, about once a second
     stopping: Callable[[], bool] = lambda: False  # True: finish what is under way, start nothing more
 
 
@@ -110,6 +115,7 @@ class Build:
         self._under_way: dict[tuple[int, str], Work] = {}  # (stage, key of a record that the workers have) -> its work
         self._shards: dict[int, Shard] = {}  # in work, in order
         self._planned: Iterator[tuple[int, list[Planned]]] = iter(())
+        self._all_planned = False  # every shard of the plan was taken in hand
 
     def run(self) -> bool:
         """Work until the plan is done (True) or `stopping` says stop (False: what is under way is finished first)."""
@@ -140,7 +146,7 @@ class Build:
         return self._idle()
 
     def _idle(self) -> bool:
-        return not self._shards and not self._under_way
+        return self._all_planned and not self._shards and not self._under_way
 
     # --- admitting
 
@@ -154,6 +160,7 @@ class Build:
             if waiting is None:
                 number, entries = next(self._planned, (None, []))
                 if number is None:
+                    self._all_planned = True
                     return
                 self._open(number, entries)
                 continue
@@ -197,7 +204,7 @@ class Build:
     def _queue(self, work: Work) -> None:
         stage = self._line.stages[work.stage]
         if stage.uses_model and not self._models_run:
-            rejected = Rejected(stage=stage.name, why="needs a model run", value=None)
+            rejected = Rejected(stage=stage.name, why=NOT_ASKED, value=None)
             self._books.answered(work.shard, work.record, work.stage, rejected)
             self._leave(work)
         elif stage.reads_video and self._lacks_file(work):

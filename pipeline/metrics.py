@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import start_http_server
 
-from pipeline.run_log import Moment
+from pipeline.moment import Moment
 
 
 @contextmanager
@@ -49,6 +49,8 @@ class _Moments:
             yield _by(family, {stage["name"]: stage[field] for stage in moment.stages})
         answered = CounterMetricFamily("dreamreel_stage_answered", "Records answered", labels=["stage"])
         yield _by(answered, {stage["name"]: stage["answered"] for stage in moment.stages})
+        taken = CounterMetricFamily("dreamreel_stage_taken_seconds", "That workers were at a stage", labels=["stage"])
+        yield _by(taken, {stage["name"]: stage["seconds"] for stage in moment.stages})
         seconds = GaugeMetricFamily("dreamreel_stage_seconds", "Of a record, recent mean", labels=["stage"])
         yield _by(seconds, {stage["name"]: stage["mean_seconds"] or 0.0 for stage in moment.stages})
         for field in ("up", "starting", "wanted"):

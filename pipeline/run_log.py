@@ -4,34 +4,15 @@ import json
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from dataclasses import asdict, replace
 
 from pipeline.build import Watch
-from pipeline.progress import Tally
+from pipeline.moment import Moment, Tally
 from pipeline.runners import Workers
 from shards.ledger import Row
 from shards.storage import Missing, Outage, Storage
 
 FOLDER = "runs"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Moment:
-    """A run at one moment; counts are of this run."""
-
-    at: float  # seconds since 1970
-    seconds: float  # since the run began
-    videos: int  # that were still to be decided when it began
-    begun: int  # of them
-    passed: int  # clips that every rule let through
-    kept: int  # clips that stand in shards
-    stopped: dict[str, int] = field(default_factory=dict)  # "stage: why" -> clips
-    left: float | None = None  # seconds, by the share of the videos that were begun
-    stages: list[dict[str, Any]] = field(default_factory=list)  # StageState of each
-    pools: list[dict[str, Any]] = field(default_factory=list)  # PoolState of each
-    driver_cpu: float = 0.0  # seconds of the driver's processor time
-    ended: str | None = None  # "finished" or "stopped" in a run's last moment
 
 
 class RunLog:
@@ -73,16 +54,16 @@ def runs(storage: Storage) -> list[str]:
     return storage.list(FOLDER, ".jsonl")
 
 
-def latest(storage: Storage) -> Moment | None:
-    """The last moment of the latest run; None where none was logged."""
+def latest(storage: Storage) -> list[Moment]:
+    """The moments of the latest run that was logged; none where none was."""
     for path in reversed(runs(storage)):
         try:
             known = moments(storage, path)
         except Missing:
             continue
         if known:
-            return known[-1]
-    return None
+            return known
+    return []
 
 
 class Recorder:
@@ -91,9 +72,8 @@ class Recorder:
     def __init__(
         self, log: RunLog, workers: Workers, outer: Watch, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._log, self._workers, self._outer, self._clock = log, workers, outer, clock
+        self._log, self._workers, self._outer = log, workers, outer
         self._tally = Tally(clock)
-        self._began = clock()
         self.last = self.moment()  # a second old at most, while the build works; other threads may read it
         self.watch = replace(
             outer, planned=self._planned, admitted=self._admitted, answered=self._answered, looked=self._looked
@@ -101,7 +81,9 @@ class Recorder:
 
     def end(self, *, finished: bool) -> None:
         """The run's last moment."""
-        self._log.add(replace(self.moment(), ended="finished" if finished else "stopped"))
+        self.last = replace(self.moment(), ended="finished" if finished else "stopped")
+        self._log.add(self.last)
+        self._outer.stands(self.last)
 
     def _planned(self, videos: int) -> None:
         self._tally.videos = videos
@@ -117,9 +99,10 @@ class Recorder:
 
     def _looked(self) -> None:
         self._outer.looked()
-        seconds = self._clock() - self._began
+        seconds = self._tally.seconds
         if seconds - self.last.seconds >= 1.0:
             self.last = self.moment()
+            self._outer.stands(self.last)
         if self._log.due(seconds):
             try:
                 self._log.add(self.moment())
@@ -128,18 +111,4 @@ class Recorder:
 
     def moment(self) -> Moment:
         """How the run stands now."""
-        tally = self._tally
-        stages, pools = self._workers.state()
-        return Moment(
-            at=time.time(),
-            seconds=round(self._clock() - self._began, 3),
-            videos=tally.videos,
-            begun=tally.begun,
-            passed=tally.passed,
-            kept=tally.kept,
-            stopped={f"{stage}: {why}": count for (stage, why), count in tally.stopped.most_common()},
-            left=tally.seconds_left,
-            stages=[asdict(stage) for stage in stages],
-            pools=[asdict(pool) for pool in pools],
-            driver_cpu=time.process_time(),
-        )
+        return self._tally.moment(*self._workers.state())

@@ -19,7 +19,7 @@ from pipeline.needs import require
 from pipeline.recipe import Recipe
 from pipeline.records import Video
 from pipeline.runners import Runner
-from pipeline.scheduler.sizing import Demand, Room
+from pipeline.scheduler.sizing import Demand, Node, Room
 from pipeline.sources import parse_source
 from pipeline.stage import AnyStage
 from pipeline.stages.packer import Packer
@@ -57,7 +57,7 @@ class Estimate:
     wall_hours: Figure
     paid_gpu_hours: Figure  # all GPUs, from first to last
     cost: Figure | None  # in the price's own currency
-    cluster: Cluster | None  # None: in one process
+    nodes: tuple[Node, ...]  # none: in one process
 
 
 def estimate(
@@ -133,7 +133,7 @@ def told(
         wall_hours=wall,
         paid_gpu_hours=paid,
         cost=None if price is None else paid * price,
-        cluster=cluster,
+        nodes=cluster.nodes if cluster else (),
     )
 
 

@@ -72,7 +72,7 @@ def read(storage: Storage) -> Probe:
     """What the ledger of a finished build says."""
     rows = [row for shard in sorted(ledger.closed(storage)) for row in ledger.read(storage, shard)]
     times = _Times(sorted(rows, key=lambda row: row.at))
-    moment = latest(storage)
+    moment = next(reversed(latest(storage)), None)
     stages = {stage["name"]: stage for stage in moment.stages} if moment else {}
     packing = stages["packer"]["seconds"] if "packer" in stages else 0.0
     endings = ledger.endings(storage)

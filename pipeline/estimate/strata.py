@@ -44,10 +44,13 @@ def draw(units: Iterable[Unit], probes: int, seed: int = 0) -> list[Stratum]:
     kinds: dict[str, list[Unit]] = {}
     for unit in units:
         kinds.setdefault(unit.kind, []).append(unit)
-    found = []
-    for kind in sorted(kinds):
-        worth = sum(_worth(unit, len(units), frames) for unit in kinds[kind])
-        found += _of_kind(kinds[kind], max(2, round(probes * worth)), random)
+    worth = {kind: sum(_worth(unit, len(units), frames) for unit in kinds[kind]) for kind in sorted(kinds)}
+    found, left, worth_left = [], probes, 1.0
+    for kind in sorted(worth, key=lambda kind: len(kinds[kind]) / worth[kind]):  # the rest take what a kind lacks
+        strata = _of_kind(kinds[kind], max(2, round(left * worth[kind] / worth_left)), random)
+        left -= sum(len(stratum.drawn) for stratum in strata)
+        worth_left = max(worth_left - worth[kind], 1e-12)
+        found += strata
     return found
 
 

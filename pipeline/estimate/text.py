@@ -41,7 +41,7 @@ def _figures(found: Estimate) -> Iterator[str]:
 
 
 def _place(found: Estimate) -> str:
-    return "in one process" if found.cluster is None else f"on {len(found.cluster.nodes)} nodes"
+    return f"on {len(found.nodes)} nodes" if found.nodes else "in one process"
 
 
 def _stages(found: Estimate) -> Iterator[str]:

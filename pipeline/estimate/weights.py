@@ -55,9 +55,10 @@ class Weighting:
         spread = np.cov(known.T) / len(known) if len(known) > 1 else np.zeros((3, 3))
         self._totals_cov = spread * max(0.0, 1 - len(known) / population) * population**2
         self._drawn = population / len(known) * self._sizes[self._stratum] / self._counts[self._stratum]
-        self._random = np.random.default_rng(seed)
-        self.values = self._calibrated(self._drawn, self._totals)  # [n]
-        self.replicates = np.stack([self._replicate() for _ in range(REPLICATES)])  # [R, n]
+        self.values = self._calibrated(self._drawn[None], self._totals[None])[0]  # [n]
+        random = np.random.default_rng(seed)
+        totals = random.multivariate_normal(self._totals, self._totals_cov, REPLICATES, method="svd")
+        self.replicates = self._calibrated(self._drawn * self._drawn_again(random), totals)  # [R, n]
 
     def total(self, values: Floats) -> Figure:
         """Of the whole source, of a value that each probed video has, [n]."""
@@ -70,22 +71,22 @@ class Weighting:
             (self.replicates @ values) / np.maximum(self.replicates @ to, 1e-12),
         )
 
-    def _replicate(self) -> Floats:
-        """Weights of another sample that might have been drawn."""
-        again = np.ones(len(self._x))
+    def _drawn_again(self, random: np.random.Generator) -> Floats:
+        """How much each video would count in other samples that might have been drawn, [R, n]."""
+        again = np.ones((REPLICATES, len(self._x)))
         for number, count in enumerate(self._counts.astype(int)):
             if count > 1:
-                members = self._stratum == number
-                times = self._random.multinomial(count - 1, np.full(count, 1 / count))
+                times = random.multinomial(count - 1, np.full(count, 1 / count), REPLICATES)
                 left = np.sqrt(1 - count / self._sizes[number])
-                again[members] = 1 - left + left * count / (count - 1) * times
-        totals = self._random.multivariate_normal(self._totals, self._totals_cov, method="svd")
-        return self._calibrated(self._drawn * again, totals)
+                again[:, self._stratum == number] = 1 - left + left * count / (count - 1) * times
+        return again
 
     def _calibrated(self, weights: Floats, totals: Floats) -> Floats:
+        """Weights [R, n], changed as little as gives the totals [R, 3]."""
         missing = totals - weights @ self._x
-        change = np.linalg.pinv((self._x * weights[:, None]).T @ self._x, rcond=1e-9, hermitian=True) @ missing
-        adjusted: Floats = weights * (1 + self._x @ change)
+        squares = np.einsum("rn,ni,nj->rij", weights, self._x, self._x)
+        change = np.einsum("rij,rj->ri", np.linalg.pinv(squares, rcond=1e-9, hermitian=True), missing)
+        adjusted: Floats = weights * (1 + change @ self._x.T)
         return adjusted
 
 

@@ -6,7 +6,7 @@ import urllib.request
 import pytest
 
 from pipeline.metrics import served
-from pipeline.run_log import Moment
+from pipeline.moment import Moment
 
 MOMENT = Moment(
     at=0.0,
@@ -17,8 +17,24 @@ MOMENT = Moment(
     kept=2,
     stopped={'judge: motion."iou"': 1},
     stages=[
-        {"name": "tracker", "queued": 4, "in_hand": 2, "answered": 7, "mean_seconds": 0.5, "p99_seconds": 1.0},
-        {"name": "judge", "queued": 0, "in_hand": 0, "answered": 0, "mean_seconds": None, "p99_seconds": 0.0},
+        {
+            "name": "tracker",
+            "queued": 4,
+            "in_hand": 2,
+            "answered": 7,
+            "seconds": 3.5,
+            "mean_seconds": 0.5,
+            "p99_seconds": 1.0,
+        },
+        {
+            "name": "judge",
+            "queued": 0,
+            "in_hand": 0,
+            "answered": 0,
+            "seconds": 0.0,
+            "mean_seconds": None,
+            "p99_seconds": 0.0,
+        },
     ],
     pools=[{"name": "tracker", "up": 2, "starting": 1, "wanted": 3, "busy_seconds": 6.5, "up_seconds": 8.0}],
 )
@@ -36,6 +52,7 @@ def test_a_scraper_reads_the_moment() -> None:
     assert found["dreamreel_videos"] == 9
     assert found["dreamreel_clips_kept_total"] == 2
     assert found['dreamreel_stage_in_hand{stage="tracker"}'] == 2
+    assert found['dreamreel_stage_taken_seconds_total{stage="tracker"}'] == 3.5
     assert found['dreamreel_workers_up{pool="tracker"}'] == 2
     assert found['dreamreel_worker_busy_seconds_total{pool="tracker"}'] == 6.5
     assert found['dreamreel_clips_stopped_total{why="judge: motion.\\"iou\\""}'] == 1

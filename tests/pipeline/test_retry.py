@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import pytest
 
+from pipeline.build import Watch
 from pipeline.recipe import Recipe, load_recipe
 from pipeline.records import Captioned, Encoded, Rejected
 from pipeline.run import build, summarise
@@ -95,7 +96,7 @@ def test_a_run_leaves_its_moments_in_the_dataset(world_folder: Path, tmp_path: P
     (path,) = runs(storage)
     known = moments(storage, path)
     last = known[-1]
-    assert last == latest(storage)
+    assert known == latest(storage)
     assert last.ended == "finished"
     assert (last.begun, last.videos) == (summary.clips, summary.clips)
     assert last.kept == summary.samples
@@ -124,3 +125,9 @@ def test_status_says_how_a_build_stands(world_folder: Path, tmp_path: Path) -> N
 
 def test_a_summary_has_room_for_every_outcome(tmp_path: Path) -> None:
     assert summarise(Storage.at(tmp_path)).clips == 0
+
+
+def test_a_build_that_is_stopped_before_its_first_video_is_not_finished(world_folder: Path, tmp_path: Path) -> None:
+    out, recipe = str(tmp_path / "world"), load_recipe("embedded", SHORT)
+    assert not build(str(world_folder), out, recipe, local, watch=Watch(stopping=lambda: True)).finished
+    assert build(str(world_folder), out, recipe, local).finished
