@@ -1,13 +1,12 @@
 """Recipes: every setting of a build in one typed object, from a YAML file and `--set a.b=c`."""
 
-import difflib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Self, get_args
+from typing import Any, Self
 
-import yaml
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
+from pipeline.settings_file import assigned, load, names_in, validated
 from pipeline.stage import PLACES, AnyStage, Settings
 from pipeline.stages.annotate import Captioner, Namer
 from pipeline.stages.cutter import Cutter
@@ -77,30 +76,21 @@ def load_recipe(name: str, assignments: Iterable[str] = ()) -> Recipe:
     Raises ValueError in one line: no such recipe, an unknown key (with the nearest known one), a value that does
     not fit.
     """
-    values = _read(name)
-    for assignment in assignments:
-        _assign(values, assignment)
-    return recipe_of(values)
+    return load(Recipe, FOLDER, name, assignments)
 
 
 def recipe_of(values: Mapping[str, Any]) -> Recipe:
     """A recipe from plain values, as `Recipe.settings` gives them."""
-    try:
-        return Recipe.model_validate(values)
-    except ValidationError as error:
-        raise ValueError("; ".join(_explain(fault) for fault in error.errors()[:3])) from None
+    return validated(Recipe, values)
 
 
 def override(recipe: Recipe, assignments: Iterable[str]) -> Recipe:
     """`recipe` with `a.b=c` assignments laid over."""
-    values = recipe.settings()
-    for assignment in assignments:
-        _assign(values, assignment)
-    return recipe_of(values)
+    return recipe_of(assigned(recipe.settings(), assignments))
 
 
 def recipe_names() -> list[str]:
-    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+    return names_in(FOLDER)
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
@@ -113,68 +103,3 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = ""
         elif before != after:
             found.append(f"{prefix}{key}: {before} -> {after}")
     return found
-
-
-def _read(name: str) -> dict[str, Any]:
-    path = FOLDER / f"{name}.yaml"
-    if not path.exists():
-        path = Path(name)
-    if not path.is_file():
-        raise ValueError(f"no recipe {name!r}: give a YAML file, or one of {', '.join(recipe_names())}")
-    try:
-        values = yaml.safe_load(path.read_text()) or {}
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(values, dict):
-        raise ValueError(f"{path}: a recipe is a mapping of stages to settings, not a {type(values).__name__}")
-    return {"name": path.stem, **values}
-
-
-def _assign(values: dict[str, Any], assignment: str) -> None:
-    path, sign, text = assignment.partition("=")
-    if not sign or not path.strip():
-        raise ValueError(f"--set {assignment}: write it as stage.setting=value")
-    *parents, leaf = path.strip().split(".")
-    place = values
-    for parent in parents:
-        inner = place.get(parent)
-        place[parent] = place = dict(inner) if isinstance(inner, Mapping) else {}
-    try:
-        place[leaf] = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise ValueError(f"--set {assignment}: {text!r} is not a YAML value; quote it or close its brackets") from None
-
-
-def _explain(fault: Any) -> str:
-    """One line for one of pydantic's errors."""
-    path = _path(fault["loc"])
-    if not path:  # settings that do not go together
-        return str(fault["ctx"]["error"])
-    if fault["type"] != "extra_forbidden":
-        return f"{path}={fault['input']!r}: {fault['msg'][0].lower()}{fault['msg'][1:]}"
-    *parents, leaf = fault["loc"]
-    known = _keys_at(parents)
-    near = difflib.get_close_matches(str(leaf), known, n=1, cutoff=0.4)
-    hint = f"did you mean {_path([*parents, near[0]])}?" if near else f"known: {', '.join(known)}"
-    return f"unknown setting {path}; {hint}"
-
-
-def _path(location: Iterable[Any]) -> str:
-    """As a recipe has it: without the names of classes, with which pydantic tells apart what a setting may be."""
-    return ".".join(str(part) for part in location if not str(part)[:1].isupper())
-
-
-def _keys_at(parents: Iterable[Any]) -> list[str]:
-    models: list[type[BaseModel]] = [Recipe]
-    for parent in parents:
-        chosen = [model for model in models if model.__name__ == parent]
-        fields = [model.model_fields[parent] for model in models if parent in model.model_fields]
-        models = chosen or [inner for field in fields for inner in _models_in(field.annotation)]
-    return list(dict.fromkeys(name for model in models for name in model.model_fields))
-
-
-def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for part in get_args(annotation):
-        yield from _models_in(part)
