@@ -6,7 +6,9 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import cached_property
 
+from pipeline.donors import Donor
 from shards import ledger
 from shards.ledger import Row
 from shards.storage import Storage
@@ -22,7 +24,7 @@ class Journal:
     def __init__(
         self,
         storage: Storage,
-        donors: Sequence[Storage] = (),
+        donors: Sequence[Donor] = (),
         *,
         seconds: float = 2.0,
         clock: Callable[[], float] = time.time,
@@ -42,13 +44,20 @@ class Journal:
 
     def open(self, shard: int, also: Iterable[int] = ()) -> None:
         """Read what is known of a shard; answers of the shards in `also` count too, where they came to something."""
-        self._rows[shard] = ledger.read(self._storage, shard)
+        self._rows[shard] = self._read(shard)
         self._known[shard] = _by_work(self._rows[shard])
-        borrowed = [row for donor in self._donors for row in ledger.read(donor, shard)]
-        borrowed += [row for number in also for row in ledger.read(self._storage, number)]
-        borrowed = [row for row in borrowed if row.outcome not in ledger.GIVEN_UP]
+        borrowed = [row for donor in self._donors for row in donor.read(shard)]
+        borrowed += [row for number in also for row in self._read(number) if row.outcome not in ledger.GIVEN_UP]
         self._borrowed[shard] = _by_work(borrowed)
         self._latest = max([self._latest, *(row.at for row in (*self._rows[shard], *borrowed))])
+
+    @cached_property
+    def _files(self) -> dict[int, list[str]]:
+        """Of this ledger, which nobody else writes meanwhile: a large one has thousands."""
+        return ledger.files(self._storage)
+
+    def _read(self, shard: int) -> list[Row]:
+        return ledger.read_files(self._storage, self._files.get(shard, ()))
 
     def now(self) -> float:
         """The time, later than every row that is known, though a clock be set back or another machine's be ahead."""
@@ -75,14 +84,15 @@ class Journal:
         if due and self._clock() - self._flushed < self._seconds:
             return
         for shard, rows in self._new.items():
-            ledger.append(self._storage, shard, rows, f"{self._run}{self._segments:06d}")
+            path = ledger.append(self._storage, shard, rows, f"{self._run}{self._segments:06d}")
+            self._files.setdefault(shard, []).append(path)
         self._segments += 1
         self._new.clear()
         self._flushed = self._clock()
 
     def close(self, shard: int) -> None:
         """Write a shard's rows as one file and forget them."""
-        ledger.close(self._storage, shard, self._rows[shard])
+        self._files[shard] = [ledger.close(self._storage, shard, self._rows[shard], self._files.get(shard, ()))]
         self._new.pop(shard, None)
         del self._rows[shard], self._known[shard], self._borrowed[shard]
 

@@ -2,8 +2,7 @@
 
 import json
 import re
-from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
@@ -12,6 +11,7 @@ from typing import Any
 
 from pipeline import plan
 from pipeline.build import NOBODY, Build, Watch
+from pipeline.donors import Donor, ancestors, donors_of_build, lineage
 from pipeline.journal import Journal
 from pipeline.line import Line
 from pipeline.metrics import served
@@ -54,6 +54,7 @@ def build(
     limit: int | None = None,
     only: Collection[str] | None = None,
     retry: Collection[str] = (),
+    donor: str | None = None,
     metrics: str | None = None,
     who: str = "dreamreel build",
     watch: Watch = NOBODY,
@@ -62,7 +63,8 @@ def build(
 
     `limit` plans the first so many videos only, in an order that mixes the whole source; `only` those of these ids.
     `retry` tries clips again that ended with one of these outcomes of `ledger.GIVEN_UP`; failed ones of an unfinished
-    shard are always.
+    shard are always. `donor` is the dataset whose plan is kept and whose answers count as far as their settings do; a
+    dataset that began with one goes on with it.
     `metrics` serves Prometheus at "PORT" or "HOST:PORT" meanwhile.
     Raises ValueError: a bad source, a dataset that was built by another recipe, a dataset that somebody else writes,
     a dataset inside the source folder, a recipe whose weights are not on this machine or not those published.
@@ -72,15 +74,21 @@ def build(
     require(recipe)
     storage = Storage.at(url)
     _check_apart(source, storage)
-    entries = [entry for entry in parse_source(source).videos() if only is None or entry.id in only]
-    line = Line(recipe.stages(storage.url))
+    entries = plan.said(entry for entry in parse_source(source).videos() if only is None or entry.id in only)
+    began = lineage(storage, donor, recipe)
+    donors = donors_of_build(began)
+    line = Line(recipe.stages(storage.url, donors=tuple(donor.storage.url for donor in donors)))
     with storage.lock(who):
-        info = _open(storage, DatasetInfo(**_described(storage, recipe, line), source=source))
+        if donors:
+            plan.inherit(storage, donors[0].storage, entries, limit)
+        fresh = DatasetInfo(**_described(storage, recipe, line), source=source, parent=began)
+        info = _open(storage, fresh)
         changed = plan.extend(storage, entries, recipe.shards.videos, limit)
+        del entries  # large, and of no use any more
         plan.retry(storage, retry, recipe.shards.videos)
         with runner([*line.stages, Packer()]) as workers:
             recorder = Recorder(RunLog(storage), workers, watch)
-            journal = Journal(storage)
+            journal = Journal(storage, donors)
             work = Build(storage, info.name, recipe, line, workers, journal, retry=retry, watch=recorder.watch)
             with served(metrics, lambda: recorder.last) if metrics is not None else nullcontext():
                 summary = _worked(storage, work, recorder)
@@ -112,11 +120,11 @@ def refilter(
     other = [line for line in differences(before.recipe, recipe.settings()) if not line.startswith("rules.")]
     if other:
         raise ValueError(f"refilter changes rules only, not {other[0]}; use build for a new dataset")
-    donors = [parent, *_ancestors(before)]
-    line = Line(recipe.stages(storage.url, donors=tuple(donor.url for donor in donors)))
+    donors = [Donor(storage=donor) for donor in (parent, *ancestors(before))]
+    line = Line(recipe.stages(storage.url, donors=tuple(donor.storage.url for donor in donors)))
     with storage.lock(who):
-        lineage = {"name": before.name, "url": parent.url, "refilter": list(assignments)}
-        fresh = DatasetInfo(**_described(storage, recipe, line), source=before.source, parent=lineage)
+        came = {"name": before.name, "url": parent.url, "refilter": list(assignments)}
+        fresh = DatasetInfo(**_described(storage, recipe, line), source=before.source, parent=came)
         info = _open(storage, fresh)
         if info.parent is None or info.parent["name"] != before.name:
             raise ValueError(f"{out} holds a dataset that was not refiltered from {url}; name another place")
@@ -141,16 +149,6 @@ def _check_apart(source: str, storage: Storage) -> None:
             )
 
 
-def _ancestors(info: DatasetInfo) -> Iterator[Storage]:
-    """The datasets that a dataset was refiltered from, nearest first, as far as they are still there."""
-    while info.parent is not None and "refilter" in info.parent:
-        storage = Storage.at(info.parent["url"])
-        if not storage.exists(INFO):
-            return
-        yield storage
-        info = read_info(storage)
-
-
 def _worked(storage: Storage, work: Build, recorder: Recorder) -> Summary:
     recorder.watch.planned(plan.count(storage, ledger.closed(storage)))
     finished = work.run()
@@ -160,15 +158,17 @@ def _worked(storage: Storage, work: Build, recorder: Recorder) -> Summary:
 
 def summarise(storage: Storage) -> Summary:
     """Count where every clip went, by the ledger's last word on it."""
-    endings = ledger.endings(storage).values()
+    ended = ledger.ended(storage).select(["outcome", "stage", "why"])
+    counts = ended.group_by(ended.column_names).aggregate([([], "count_all")])
+    rows = sorted(counts.to_pylist(), key=lambda row: (-row["count_all"], row["stage"], row["why"] or ""))
 
     def reasons(outcome: str) -> dict[str, int]:
-        return dict(Counter(f"{end.stage}: {end.why}" for end in endings if end.outcome == outcome).most_common())
+        return {f"{row['stage']}: {row['why']}": row["count_all"] for row in rows if row["outcome"] == outcome}
 
     return Summary(
         finished=True,
-        clips=len(endings),
-        samples=sum(end.outcome == "kept" for end in endings),
+        clips=len(ended),
+        samples=sum(reasons("kept").values()),
         rejected=reasons("rejected"),
         failed=reasons("failed"),
         quarantined=reasons("quarantined"),
@@ -191,7 +191,7 @@ def _open(storage: Storage, fresh: DatasetInfo) -> DatasetInfo:
     if changed:
         raise ValueError(
             f"{storage.url} was built with other settings ({'; '.join(changed[:3])}): "
-            "build a new dataset, or change rules with `dreamreel refilter`"
+            "build a new dataset (--from takes over what is still valid), or change rules with `dreamreel refilter`"
         )
     return info
 

@@ -25,6 +25,12 @@ def add_verbs(verbs: Any) -> None:
     build.add_argument(
         "--retry", action="append", default=[], choices=GIVEN_UP, help="try such clips again (may be given twice)"
     )
+    build.add_argument(
+        "--from",
+        dest="donor",
+        metavar="OLD",
+        help="a dataset whose answers are taken over where these settings leave them valid: the rest is worked out",
+    )
     build.add_argument("--metrics", metavar="[HOST:]PORT", help="serve Prometheus metrics meanwhile")
     add_run_options(build)
     build.set_defaults(run=_build)
@@ -67,6 +73,7 @@ def _build(args: argparse.Namespace) -> int:
             runner_of(args),
             limit=args.limit,
             retry=args.retry,
+            donor=args.donor,
             metrics=args.metrics,
             watch=watch,
         )

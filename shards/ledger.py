@@ -72,16 +72,25 @@ SCHEMA = pa.schema(
 PLAN_SCHEMA = pa.schema([("shard", pa.int32()), ("video", pa.string()), ("record", pa.string())])
 
 
-def append(storage: Storage, shard: int, rows: Sequence[Row], segment: str) -> None:
-    """Write `rows` as segment `segment` (a name no other segment of the shard has); durable on return."""
-    if rows:
-        storage.write(f"{FOLDER}/{shard:06d}-{segment}.parquet", _to_parquet(rows))
+def append(storage: Storage, shard: int, rows: Sequence[Row], segment: str) -> str:
+    """Write `rows` as segment `segment` (a name no other segment of the shard has); its path. Durable on return."""
+    path = f"{FOLDER}/{shard:06d}-{segment}.parquet"
+    storage.write(path, _to_parquet(rows))
+    return path
 
 
-def close(storage: Storage, shard: int, rows: Sequence[Row]) -> None:
-    """Write every row of a finished shard as one file, then drop its segments."""
-    storage.write(f"{FOLDER}/{shard:06d}.parquet", _to_parquet(rows))
-    sweep(storage)
+def close(storage: Storage, shard: int, rows: Sequence[Row], segments: Iterable[str] | None = None) -> str:
+    """Write every row of a finished shard as one file, then drop its segments; the file's path.
+
+    `segments`: their paths, from whoever knows them; without, they are looked for.
+    """
+    path = f"{FOLDER}/{shard:06d}.parquet"
+    storage.write(path, _to_parquet(rows))
+    if segments is None:
+        sweep(storage)
+    for segment in segments or ():
+        storage.remove(segment)
+    return path
 
 
 def sweep(storage: Storage) -> None:
@@ -92,10 +101,20 @@ def sweep(storage: Storage) -> None:
 
 def read(storage: Storage, shard: int) -> list[Row]:
     """All rows of a planned shard, oldest first."""
-    rows = [
-        row for number, _, path in _current(storage) if number == shard for row in _from_parquet(storage.read(path))
-    ]
-    return sorted(rows, key=lambda row: row.at)
+    return read_files(storage, files(storage).get(shard, ()))
+
+
+def files(storage: Storage) -> dict[int, list[str]]:
+    """Paths of the files that hold each planned shard's rows."""
+    found: dict[int, list[str]] = {}
+    for shard, _, path in _current(storage):
+        found.setdefault(shard, []).append(path)
+    return found
+
+
+def read_files(storage: Storage, paths: Iterable[str]) -> list[Row]:
+    """All rows of some files, oldest first."""
+    return sorted((row for path in paths for row in _from_parquet(storage.read(path))), key=lambda row: row.at)
 
 
 def closed(storage: Storage) -> set[int]:
@@ -127,46 +146,57 @@ class Ending(NamedTuple):
 
 
 def endings(storage: Storage) -> dict[str, Ending]:
-    """The last word on every clip whose way has ended, by clip key.
+    """`ended`, by clip key."""
+    return {values["clip"]: Ending(**values) for values in ended(storage).to_pylist()}
+
+
+def ended(storage: Storage) -> pa.Table:
+    """The last word on every clip whose way has ended, in the columns of `Ending`.
 
     A video that gave no clips counts as one clip, and a faulty entry of a source until it has become a video. A failure
     counts no more once a later run came further.
     """
-    last: dict[str, Ending] = {}
-    went_on = {"source": set[str](), "cutter": set[str]()}  # videos that came further than this stage
+    empty = pa.schema([SCHEMA.field(name) for name in Ending._fields]).empty_table()
+    ends, came, cut = [empty], [empty["video"]], [empty["video"]]  # videos that came to the cutter, and were cut
     for table in tables(storage, [*Ending._fields]):
-        cut = table.filter(pc.field("stage") == "cutter")
-        went_on["source"].update(cut["video"].to_pylist())
-        went_on["cutter"].update(cut.filter(pc.field("outcome") == "done")["video"].to_pylist())
-        for values in table.filter(pc.field("outcome") != "done").to_pylist():
-            ending = Ending(**values)
-            if ending.clip not in last or last[ending.clip].at <= ending.at:
-                last[ending.clip] = ending
-    return {clip: ending for clip, ending in last.items() if ending.video not in went_on.get(ending.stage, ())}
+        ends.append(table.filter(pc.field("outcome") != "done"))
+        at_cutter = table.filter(pc.field("stage") == "cutter")
+        came.append(at_cutter["video"])
+        cut.append(at_cutter.filter(pc.field("outcome") == "done")["video"])
+    whole = pa.concat_tables(ends)
+    whole = whole.append_column("row", pa.array(range(len(whole)), pa.int64())).sort_by(
+        [("at", "ascending"), ("row", "ascending")]
+    )
+    whole = whole.set_column(len(Ending._fields), "row", pa.array(range(len(whole)), pa.int64()))
+    last = whole.group_by("clip").aggregate([("row", "max")])["row_max"].sort()
+    whole = whole.take(last).drop_columns("row")
+    for stage, videos in (("source", came), ("cutter", cut)):
+        went_on = pc.is_in(whole["video"], pa.chunked_array([chunk for array in videos for chunk in array.chunks]))
+        whole = whole.filter(pc.invert(pc.and_(pc.equal(whole["stage"], stage), went_on)))
+    return whole
 
 
-def append_plan(storage: Storage, entries: Iterable[tuple[int, str, str]]) -> None:
-    """Add (shard, video id, video record as JSON) to the plan, sorted by shard; entries are never moved again."""
+def append_plan(storage: Storage, entries: pa.Table) -> None:
+    """Add rows of `PLAN_SCHEMA` (shard, video id, video record as JSON), sorted by shard; none is ever moved again."""
     number = len(plan_files(storage))
-    shard, video, record = zip(*entries, strict=True)
-    table = pa.table([list(shard), list(video), list(record)], schema=PLAN_SCHEMA)
-    storage.write(f"{FOLDER}/plan-{number:06d}.parquet", _table_bytes(table))
+    storage.write(f"{FOLDER}/plan-{number:06d}.parquet", _table_bytes(entries.cast(PLAN_SCHEMA)))
 
 
 def plan_files(storage: Storage) -> list[str]:
     return [p for p in storage.list(FOLDER, ".parquet") if p.startswith(f"{FOLDER}/plan-")]
 
 
-def read_plan_file(storage: Storage, path: str, columns: Sequence[str] | None = None) -> pa.Table:
-    """One file of the plan: columns shard, video, record."""
-    return pq.read_table(io.BytesIO(storage.read(path)), columns=list(columns) if columns else None)
+def plan_batches(storage: Storage, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+    """The plan piece by piece, sorted by shard: columns shard, video, record."""
+    for path in plan_files(storage):
+        file = pq.ParquetFile(io.BytesIO(storage.read(path)))
+        yield from file.iter_batches(_BATCH, columns=list(columns) if columns else None)
 
 
 def read_plan(storage: Storage, columns: Sequence[str] | None = None) -> pa.Table:
     """The whole plan, sorted by shard."""
-    parts = [read_plan_file(storage, path, columns) for path in plan_files(storage)]
     schema = PLAN_SCHEMA if columns is None else pa.schema([PLAN_SCHEMA.field(c) for c in columns])
-    return pa.concat_tables(parts) if parts else schema.empty_table()
+    return pa.Table.from_batches(plan_batches(storage, columns), schema)
 
 
 def _files(storage: Storage) -> list[tuple[int, str, str]]:
@@ -182,6 +212,8 @@ def _current(storage: Storage) -> list[tuple[int, str, str]]:
     return [file for file in files if not file[1] or file[0] not in closed_shards]
 
 
+_ROW_GROUP = 16_384  # rows that a reader unpacks at a time
+_BATCH = 1024  # entries of the plan that are looked at together
 _NAME = re.compile(rf"{FOLDER}/(\d+)(?:-(\w+))?\.parquet")
 
 
@@ -194,7 +226,7 @@ def _to_parquet(rows: Sequence[Row]) -> bytes:
 
 def _table_bytes(table: pa.Table) -> bytes:
     sink = io.BytesIO()
-    pq.write_table(table, sink, compression="zstd")
+    pq.write_table(table, sink, compression="zstd", row_group_size=_ROW_GROUP)
     return sink.getvalue()
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.cluster import flow, kills
+from benchmarks.cluster import flow, kills, large
 from benchmarks.cluster.report import RESULTS, Line, table, write
 
 
@@ -34,6 +34,7 @@ PARTS: dict[str, Callable[[Plan], list[Line]]] = {
     "bare": lambda plan: flow.bare(plan.folder, plan.rounds),
     "scaling": lambda plan: flow.scaling(plan.folder, plan.rounds),
     "driver": lambda plan: flow.driver(plan.folder, plan.rounds),
+    "large": lambda plan: large.large(plan.folder / "large", plan.clips),
     "kills": lambda plan: kills.kills(plan.folder / "kills", plan.kills, plan.minutes),
     "ramp": lambda plan: flow.ramp(plan.folder, plan.rounds),
 }

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from benchmarks.cluster.played import Part, played, with_played_packer, write_source
 from pipeline.build import Watch
@@ -66,7 +67,7 @@ def ray_here(cpus: int, gpus: int) -> Iterator[None]:
     import ray
 
     memory = 100 << 20
-    how = {"include_dashboard": False, "object_store_memory": memory, "log_to_driver": False}
+    how: dict[str, Any] = {"include_dashboard": False, "object_store_memory": memory, "log_to_driver": False}
     ray.init("local", num_cpus=cpus, num_gpus=gpus, **how)
     try:
         yield

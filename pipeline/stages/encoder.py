@@ -9,7 +9,7 @@ from pipeline.stage import Stage
 from pipeline.stages.cutter import image_paths, is_folder
 from shards import video as videos
 from shards.dataset import Dataset
-from shards.storage import Storage
+from shards.storage import Missing, Storage
 
 PARTS = "parts"
 """Folder of a dataset where encoded clips wait for their shard."""
@@ -19,7 +19,7 @@ class Encoder(Stage[Clip, Encoded]):
     """Writes `parts/KEY.mp4`: upright, square pixels, even size, yuv420p, every frame at its own time.
 
     Given an `Encoded` record whose file is gone, it brings the same bytes back: from a shard of the datasets in
-    `donors`, or by encoding again.
+    `donors`, from their `parts/` where such a shard is not written yet, or by encoding again.
     """
 
     name: ClassVar[str] = "encoder"
@@ -32,7 +32,7 @@ class Encoder(Stage[Clip, Encoded]):
     keyframe_seconds: float = 1.0  # longest distance between key frames, seconds
     program: Literal["auto", "ffmpeg", "pyav"] = "auto"  # auto: ffmpeg where there is a binary of it
     dataset: str = ""  # URL of the dataset that is built; the build fills it in
-    donors: tuple[str, ...] = ()  # URLs of datasets whose shards may hold the very clip
+    donors: tuple[str, ...] = ()  # URLs of datasets that may hold the very clip
 
     def fingerprint(self) -> str:
         return videos.encoder_version(self._program)
@@ -43,7 +43,7 @@ class Encoder(Stage[Clip, Encoded]):
 
     def open(self) -> Callable[[Sequence[Clip]], list[Encoded | Rejected]]:
         storage = Storage.at(self.dataset)
-        donors = [Dataset.open(url) for url in self.donors]
+        donors = [Dataset.open(url, ()) for url in self.donors]
 
         def encode(clip: Clip) -> Encoded | Rejected:
             if isinstance(clip, Encoded):
@@ -108,7 +108,15 @@ def _donated(clip: Encoded, donors: Sequence[Dataset]) -> bytes | None:
         try:
             data = donor.raw(donor.row_of(clip.key))["mp4"]
         except KeyError:
-            continue
+            data = _waiting(donor.storage, clip.key)
         if hashlib.sha256(data).hexdigest() == clip.sha256:
             return data
     return None
+
+
+def _waiting(storage: Storage, key: str) -> bytes:
+    """A clip whose shard is not written yet; nothing where there is none."""
+    try:
+        return storage.read(part_path(key))
+    except Missing:
+        return b""

@@ -270,7 +270,7 @@ def run(url: str, random: Random, *, luck: int | None = None, videos: Sequence[V
         Looker(luck=luck, needs=needs, dataset=url),
         Judge(luck=luck, needs=needs),
     ]
-    plan.extend(storage, videos, videos_per_shard=2)
+    plan.extend(storage, plan.said(videos), videos_per_shard=2)
     workers = UnorderedWorkers([*stages, Packer(luck=luck)], random)
     journal = Journal(storage, seconds=random.choice([0.0, 100.0]))
     assert Build(storage, "clips", load_recipe("embedded"), Line(stages), workers, journal).run()
