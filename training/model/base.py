@@ -1,0 +1,101 @@
+"""The frozen text-to-video base: UNet, VAE, text encoder, tokenizer and noise schedule, from a folder of diffusers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from diffusers import AutoencoderKL, DDPMScheduler, UNet3DConditionModel
+from einops import rearrange
+from jaxtyping import Float, UInt8
+from torch import Tensor
+from transformers import AutoTokenizer, CLIPTextModel
+
+EMBEDDED = Path(__file__).parent.parent / "embedded" / "weights"
+"""The small base that comes with this project, for practice videos."""
+
+PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
+"""Folders of a base, as diffusers names them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoBase:
+    """ModelScopeT2V, ZeroScope, or any base of the same classes. Nothing in it is ever trained."""
+
+    unet: UNet3DConditionModel
+    vae: AutoencoderKL
+    text_encoder: CLIPTextModel
+    tokenizer: Any
+    scheduler: DDPMScheduler
+
+    @classmethod
+    def from_pretrained(
+        cls, place: str | Path, *, dtype: torch.dtype = torch.float32, device: str | torch.device = "cpu", **how: Any
+    ) -> Self:
+        """Loads a base from a folder or by its name on the hub; `how` goes to diffusers (`variant="fp16"`).
+
+        Raises `ValueError` in one line where there is none, or where it predicts something else than noise.
+        """
+        if Path(place).is_dir():
+            missing = [part for part in PARTS if not Path(place, part).is_dir()]
+            if missing:
+                raise ValueError(f"{place}: no base of a text-to-video model, for {', '.join(missing)} is missing")
+        heavy = {"torch_dtype": dtype, **how}
+        base = cls(
+            unet=UNet3DConditionModel.from_pretrained(place, subfolder="unet", **heavy),
+            vae=AutoencoderKL.from_pretrained(place, subfolder="vae", **heavy),
+            text_encoder=CLIPTextModel.from_pretrained(place, subfolder="text_encoder", **{"dtype": dtype, **how}),
+            tokenizer=AutoTokenizer.from_pretrained(place, subfolder="tokenizer"),
+            scheduler=DDPMScheduler.from_pretrained(place, subfolder="scheduler"),
+        )
+        if base.scheduler.config.prediction_type != "epsilon":
+            raise ValueError(
+                f"{place}: its UNet predicts {base.scheduler.config.prediction_type}, and Eq. 6 is about noise; "
+                "take a base with prediction_type epsilon"
+            )
+        return base.to(device)
+
+    def to(self, device: str | torch.device) -> Self:
+        for part in (self.unet, self.vae, self.text_encoder):
+            part.to(device).requires_grad_(False).eval()
+        return self
+
+    @property
+    def stride(self) -> int:
+        """Pixels to a latent, each way."""
+        return int(2 ** (len(self.vae.config.block_out_channels) - 1))
+
+    @torch.no_grad()
+    def encode(self, frames: UInt8[Tensor, "*batch height width 3"]) -> Float[Tensor, "*batch channels h w"]:
+        """Latents of frames. The paper is silent on their draw: here the distribution's mean, alike each time."""
+        vae: Any = self.vae
+        images = rearrange(frames.flatten(0, -4), "b h w c -> b c h w").to(vae.dtype) / 127.5 - 1
+        latents = torch.cat([vae.encode(part).latent_dist.mean for part in images.split(AT_ONCE)])
+        scaled: Tensor = latents.unflatten(0, frames.shape[:-3]) * vae.config.scaling_factor
+        return scaled
+
+    @torch.no_grad()
+    def decode(self, latents: Float[Tensor, "*batch channels h w"]) -> UInt8[Tensor, "*batch height width 3"]:
+        vae: Any = self.vae
+        flat = latents.flatten(0, -4).to(vae.dtype) / vae.config.scaling_factor
+        images = torch.cat([vae.decode(part).sample for part in flat.split(AT_ONCE)]).float()
+        frames = ((images + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+        return rearrange(frames, "b c h w -> b h w c").unflatten(0, latents.shape[:-3])
+
+    @torch.no_grad()
+    def read(self, texts: Sequence[str]) -> Float[Tensor, "batch words width"]:
+        """What the UNet reads of prompts; longer ones are cut at the text encoder's end."""
+        ids = self.tokenizer(
+            list(texts),
+            padding="max_length",
+            truncation=True,
+            max_length=self.text_encoder.config.max_position_embeddings,
+            return_tensors="pt",
+        ).input_ids
+        hidden: Tensor = self.text_encoder(ids.to(self.text_encoder.device)).last_hidden_state
+        return hidden
+
+
+AT_ONCE = 16
+"""Frames that the VAE is given at a time."""
