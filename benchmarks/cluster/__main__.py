@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.cluster import flow, kills, large
+from benchmarks.cluster import again, flow, kills, large, trouble
 from benchmarks.cluster.report import RESULTS, Line, table, write
 
 
@@ -34,6 +34,9 @@ PARTS: dict[str, Callable[[Plan], list[Line]]] = {
     "bare": lambda plan: flow.bare(plan.folder, plan.rounds),
     "scaling": lambda plan: flow.scaling(plan.folder, plan.rounds),
     "driver": lambda plan: flow.driver(plan.folder, plan.rounds),
+    "poison": lambda plan: trouble.poison(plan.folder / "poison"),
+    "nodes": lambda plan: trouble.nodes(plan.folder / "nodes", plan.rounds),
+    "again": lambda plan: again.again(plan.folder / "again"),
     "large": lambda plan: large.large(plan.folder / "large", plan.clips),
     "kills": lambda plan: kills.kills(plan.folder / "kills", plan.kills, plan.minutes),
     "ramp": lambda plan: flow.ramp(plan.folder, plan.rounds),

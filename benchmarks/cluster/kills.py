@@ -11,7 +11,7 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from multiprocessing.process import BaseProcess
@@ -34,7 +34,7 @@ CLIPS = 24
 KINDS = ("driver", "worker", "machine")
 WEIGHTS = (4, 5, 1)  # a machine takes longest to be missed
 MOST_KILLS = 10  # of one build
-LONGEST = 120.0  # seconds that a build may take between two kills: more is a hang
+LONGEST = 600.0  # seconds that a build may take after a kill: more is a hang
 
 UNBLAMED = Scheduling(workers=1, gpu_workers=1, strikes=1000, start_failures=1000)
 """Workers die here of a signal, whatever they have in hand, and not of it."""
@@ -82,13 +82,19 @@ def kills(folder: Path, wanted: int, minutes: float = float("inf")) -> list[Line
 
 def ordeals(folder: Path, cluster: Machines, *, seed: int = 0) -> Iterator[Ordeal]:
     """One build after another, each with its own kills."""
-    source = write_source(folder / "source.parquet", CLIPS)
-    whole = folder / "undisturbed" / "clips"
+    while True:
+        dice = random.Random(seed)
+        kinds = dice.choices(KINDS, WEIGHTS, k=dice.randint(1, MOST_KILLS))
+        yield ordeal(folder, cluster, kinds, seed)
+        seed += 1
+
+
+def _undisturbed(folder: Path) -> tuple[str, Path]:
+    """The source, and what nobody disturbed made of it."""
+    source, whole = write_source(folder / "source.parquet", CLIPS), folder / "undisturbed" / "clips"
     if not whole.exists():
         build(source, str(whole), recipe(), local)
-    while True:
-        yield _ordeal(source, folder / f"{seed}", whole, cluster, seed)
-        seed += 1
+    return source, whole
 
 
 def recipe() -> Recipe:
@@ -98,16 +104,19 @@ def recipe() -> Recipe:
     return played(parts, {"tracker": Needs(gpus=0.5, batch=2)}, ["shards.videos=3"])
 
 
-def _ordeal(source: str, folder: Path, whole: Path, cluster: Machines, seed: int) -> Ordeal:
-    dice, began, killed, out = random.Random(seed), time.monotonic(), list[str](), folder / "clips"
+def ordeal(folder: Path, cluster: Machines, kinds: Sequence[str], seed: int, *, replace: bool = True) -> Ordeal:
+    """A build that suffers kills of these kinds, one after another; `replace`: a new machine comes for each lost."""
+    source, whole = _undisturbed(folder)
+    dice, began, killed, out = random.Random(seed), time.monotonic(), list[str](), folder / str(seed) / "clips"
     life = _Life(source, out, cluster.address)
-    for _ in range(dice.randint(1, MOST_KILLS)):
+    for kind in kinds:
         if not life.waits_for_moment(dice) or not life.goes_on():
             break
-        (kind,) = dice.choices(KINDS, WEIGHTS)
         killed.append(kind)
         life.moves.unlink(missing_ok=True)
         _kill(kind, life.driver, cluster, dice)
+        if kind == "machine" and replace:
+            cluster.add()
     hung = not life.ends()
     found, expected = _ends(out), _ends(whole)
     keys = Counter(sample.key for sample in Dataset.open(out))
@@ -185,7 +194,6 @@ def _kill(kind: str, driver: BaseProcess, cluster: Machines, dice: random.Random
             os.kill(dice.choice(workers), signal.SIGKILL)
     else:
         cluster.kill(dice.randrange(len(cluster)))
-        cluster.add()
 
 
 def _ends(dataset: Path) -> dict[str, tuple[object, ...]]:
