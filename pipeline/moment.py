@@ -96,7 +96,7 @@ class Tally:
         if not decided or not self.begun or self._first is None:
             return None
         clips = (decided + under_way) * max(1.0, self.videos / self.begun)
-        return (clips - decided) * (self._clock() - self._first) / decided
+        return (clips - decided) * (self._clock() - self._first) / decided if clips > decided else None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -43,10 +43,11 @@ class RunLog:
             self._storage.write(self.path, bytes(self._written))
 
 
-def moments(storage: Storage, path: str) -> list[Moment]:
-    """Every moment of one run; a last line that a crash cut off is left out."""
-    lines = storage.read(path).decode().split("\n")[:-1]
-    return [Moment(**json.loads(line)) for line in lines]
+def moments(storage: Storage, path: str, most: int | None = None) -> list[Moment]:
+    """Every moment of one run, or about `most` spread over it, the last always; a line that a crash cut off is none."""
+    lines = storage.read(path).split(b"\n")[:-1]
+    step = max(1, len(lines) // most) if most else 1
+    return [Moment(**json.loads(line)) for line in reversed(lines[::-step])]
 
 
 def runs(storage: Storage) -> list[str]:

@@ -5,6 +5,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from shards.ledger import GIVEN_UP
@@ -31,6 +32,8 @@ def add_verbs(verbs: Any) -> None:
         metavar="OLD",
         help="a dataset whose answers are taken over where these settings leave them valid: the rest is worked out",
     )
+    build.add_argument("--price", type=float, metavar="P", help="of a GPU for an hour, for the report")
+    build.add_argument("--report", metavar="FILE", help="with --status: write the report of the build as it stands")
     build.add_argument("--metrics", metavar="[HOST:]PORT", help="serve Prometheus metrics meanwhile")
     add_run_options(build)
     build.set_defaults(run=_build)
@@ -60,6 +63,8 @@ def _build(args: argparse.Namespace) -> int:
 
     if args.status is not None:
         return _status(args)
+    if args.report is not None:
+        raise ValueError("--report goes with --status DATASET; a build writes DATASET/report.html by itself")
     if args.source is None or args.dataset is None:
         raise ValueError("build needs SOURCE and DATASET; see `dreamreel build --help`")
     recipe = load_recipe(args.recipe, args.set)
@@ -77,14 +82,32 @@ def _build(args: argparse.Namespace) -> int:
             metrics=args.metrics,
             watch=watch,
         )
-    return _report(summary, args)
+    _write_report(args)
+    return _told(summary, args)
 
 
 def _status(args: argparse.Namespace) -> int:
+    from pipeline.report import render
     from pipeline.status import status
 
     print(status(args.status))
+    if args.report is not None:
+        Path(args.report).write_text(render(args.status, args.price), encoding="utf-8")
     return 0
+
+
+def _write_report(args: argparse.Namespace) -> None:
+    """A report that cannot be written harms nobody: the dataset is whole without it."""
+    from pipeline.report import write
+    from shards.storage import StorageError
+
+    try:
+        place = write(args.dataset, args.price)
+    except StorageError as error:
+        print(f"dreamreel: no report was written: {error}", file=sys.stderr)
+    else:
+        if place is not None:
+            print(f"report: {place}", file=sys.stderr)
 
 
 def _refilter(args: argparse.Namespace) -> int:
@@ -93,7 +116,7 @@ def _refilter(args: argparse.Namespace) -> int:
 
     with terminable() as stopping, shown(stopping, sys.stderr) as watch:
         summary = refilter(args.dataset, args.out, args.set, runner_of(args), watch=watch)
-    return _report(summary, args)
+    return _told(summary, args)
 
 
 def runner_of(args: argparse.Namespace) -> Any:
@@ -109,7 +132,7 @@ def runner_of(args: argparse.Namespace) -> Any:
     return ray_runner(None if args.ray == "local" else args.ray, scheduling(args.schedule, **counts))
 
 
-def _report(summary: Any, args: argparse.Namespace) -> int:
+def _told(summary: Any, args: argparse.Namespace) -> int:
     from pipeline.run import as_json, as_text
 
     print(as_json(summary) if args.json else as_text(summary))
