@@ -58,6 +58,7 @@ class Part:
 
     seconds: float = 0.0  # that a record takes
     load_seconds: float = 0.0
+    clips: int = 1  # that the cutter makes of a video
     calls: str | None = None  # file that gets the key of every record that is asked about
     troubles: Mapping[str, str] = field(default_factory=dict)  # video id -> "error", "exit", "segfault", "hang", "bomb"
 
@@ -117,11 +118,18 @@ class _Played:
 
 class _Cutter(_Played, Cutter):
     def _grown(self, record: Video) -> list[Clip]:
-        key = record_key(record.id, "0.000000", "1.000000")
-        whole = Clip(
-            key=key, video=record, start=0, end=1, first_frame=0, num_frames=FRAMES, source_sha256=record_key(record.id)
-        )
-        return [whole]
+        return [
+            Clip(
+                key=record_key(record.id, f"{n:.6f}", f"{n + 1:.6f}"),
+                video=record,
+                start=n,
+                end=n + 1,
+                first_frame=n * FRAMES,
+                num_frames=FRAMES,
+                source_sha256=record_key(record.id),
+            )
+            for n in range(self._part.clips)
+        ]
 
 
 class _Encoder(_Played, Encoder):

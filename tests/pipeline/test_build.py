@@ -1,6 +1,5 @@
 """The build: nothing lost, nothing twice, the same bytes however it ran; what went wrong stands in the ledger."""
 
-import contextlib
 import hashlib
 import json
 import shutil
@@ -12,7 +11,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
 import pytest
 
 from pipeline.build import Watch
@@ -117,41 +115,6 @@ def test_ray_gives_the_same_bytes(
     assert summarise(Storage.at(out)) == summarise(Storage.at(built))
 
 
-def test_killed_twenty_times_and_resumed_gives_the_same_bytes(built: Path, world_folder: Path, tmp_path: Path) -> None:
-    """SIGKILL at seeded random moments of the driver's work; a build that comes through is compared and begun anew."""
-    out = tmp_path / "world"
-    command = [sys.executable, "-m", "dreamreel", "build", str(world_folder), str(out)]
-    command += [part for setting in SHORT for part in ("--set", setting)]
-    random = np.random.default_rng(20)
-    kills = 0
-    while kills < 20:
-        if killed_at_work(command, out, float(random.uniform(0.0, 1.0))):
-            kills += 1
-        else:
-            assert digests(out) == digests(built)
-            shutil.rmtree(out)
-    subprocess.run(command, check=True, capture_output=True)
-    assert digests(out) == digests(built)
-    rows = rows_of(out)
-    assert max(Counter(row.clip for row in rows if row.outcome == "kept").values()) == 1
-    assert summarise(Storage.at(out)) == summarise(Storage.at(built))
-    assert not list(out.glob("parts/*"))
-
-
-def killed_at_work(command: list[str], out: Path, seconds: float) -> bool:
-    """Run, and kill `seconds` after the work began; False when it was done before that."""
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    lock = out / "dataset.lock"
-    while process.poll() is None and not (lock.exists() and f'"pid": {process.pid}' in lock.read_text()):
-        time.sleep(0.01)
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        assert process.wait(timeout=seconds) == 0
-        return False
-    process.kill()
-    process.wait()
-    return True
-
-
 def test_a_second_run_asks_no_stage_anything(world_folder: Path, recipe: Recipe, built: Path) -> None:
     rows: list[Row] = []
     before = digests(built)
@@ -214,12 +177,6 @@ def test_a_limit_is_a_beginning_of_the_whole(world_folder: Path, recipe: Recipe,
     out = tmp_path / "world"
     assert build(str(world_folder), str(out), recipe, local, limit=5).clips == 5
     assert build(str(world_folder), str(out), recipe, local).clips == len(list(world_folder.glob("*.mp4")))
-
-
-def test_another_recipe_on_the_same_dataset_is_refused_by_name(world_folder: Path, built: Path) -> None:
-    other = load_recipe("embedded", [*SHORT, "rules.count.max=2"])
-    with pytest.raises(ValueError, match=r"rules\.count\.max: 1 -> 2"):
-        build(str(world_folder), str(built), other, local)
 
 
 def test_two_writers_the_second_is_refused_with_the_holders_name(

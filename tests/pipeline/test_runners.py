@@ -99,43 +99,6 @@ def test_what_no_worker_has_in_hand_comes_back_when_work_is_stopped(workers: Wor
     assert workers.collect() == []
 
 
-def test_a_dead_worker_costs_its_neighbours_nothing(ray_cluster: None) -> None:  # noqa: ARG001
-    with ray_runner("auto", Scheduling(workers=2))([Picky(needs=Needs(batch=3))]) as workers:
-        found = outcomes(workers, *(f"{n}kill" if n == 4 else f"{n}" for n in range(12)))
-    assert [name for name, outcome in found.items() if isinstance(outcome, Crashed)] == ["4kill"]
-    assert found["4kill"].error == "WorkerDied"
-    assert found["4kill"].quarantined
-
-
-@pytest.mark.parametrize(
-    ("function", "says"),
-    [
-        (lambda batch: list(batch)[:-1], "answers for"),
-        (lambda batch: list(reversed(batch)), "with a record of"),
-    ],
-)
-def test_a_lost_or_swapped_answer_is_never_stored(
-    function: Callable[[Sequence[Video]], list[Video]], says: str
-) -> None:
-    """A batch of two that loses or swaps answers: each record is then asked alone, and what is still wrong crashes."""
-    calls: list[int] = []
-
-    def stage(batch: Sequence[Video]) -> list[Video]:
-        calls.append(len(batch))
-        return function(batch)
-
-    found, _ = attempt(stage, videos("a", "b"))
-    assert calls == [2, 1, 1]
-    for record, outcome in zip(videos("a", "b"), found, strict=True):
-        assert outcome == record or (isinstance(outcome, Crashed) and says in outcome.message)
-
-
-def test_a_caption_for_another_clip_crashes_even_alone() -> None:
-    ((outcome,), _) = attempt(lambda batch: videos("other"), videos("mine"))
-    assert isinstance(outcome, Crashed)
-    assert "with a record of" in outcome.message
-
-
 def test_a_full_disk_stops_the_work_and_blames_no_clip() -> None:
     def stage(_: Sequence[Video]) -> list[Video]:
         raise StorageError("the disk is full")

@@ -272,16 +272,6 @@ def test_after_an_outage_work_goes_on_and_the_next_one_has_its_own_time() -> Non
 # --- workers
 
 
-def test_every_gpu_worker_is_asked_for_at_once_and_none_is_let_go_while_it_loads() -> None:
-    hands = Hands(stage("ground", 1.0, gpus=0.5, load=60), stage("track", 1.0, gpus=1, load=60), nodes=[NODE] * 2)
-    starts = [command for command in hands.act() if isinstance(command, Start)]
-    assert sum(start.gpus for start in starts) == 8
-    assert {start.loads for start in starts} == {(0,), (1,)}
-    hands.scheduler.resize([NODE])  # a machine goes while all are loading
-    hands.clock.now += 600
-    assert not [command for command in hands.act() if isinstance(command, Stop)]
-
-
 def test_stages_share_a_gpu_as_their_shares_allow() -> None:
     demands = {
         "caption": Demand(cpus=1, gpus=1.0, load=2.0),

@@ -147,13 +147,6 @@ def test_before_its_detection_a_subject_is_followed_as_in_the_reversed_clip(
     assert as_seen(found, range(NUM_FRAMES)) == as_seen(turned, range(last, -1, -1))
 
 
-def test_long_ways_back_are_read_in_parts(track: Track, folder: Path, clip: str) -> None:
-    last = NUM_FRAMES - 1
-    (found,) = track(clip, NUM_FRAMES, [segment(MASKS[0], frame=last)])
-    (turned,) = track(str(folder / "reversed.mp4"), NUM_FRAMES, [segment(MASKS[0])])
-    assert as_seen(found, range(NUM_FRAMES)) == as_seen(turned, range(last, -1, -1))
-
-
 def test_segments_of_different_frames_are_followed_each_from_its_own(track: Track, clip: str) -> None:
     early, late = segment(MASKS[0], frame=2), segment(MASKS[1], frame=9, noun="cat")
     both = track(clip, NUM_FRAMES, [late, early])
