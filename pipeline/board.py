@@ -15,8 +15,10 @@ REASONS = 8
 
 def board(moment: Moment, pace: Pace, *, bar: bool = True) -> RenderableType:
     """A run as it stands at `moment`, at the pace of just before."""
-    done = [ProgressBar(total=max(moment.videos, 1), completed=moment.begun, width=60)] if bar else []
-    return Group(_head(moment, pace), *done, _stages(moment, pace), *_pools(moment, pace), *_reasons(moment))
+    begun = Table.grid()
+    if bar:
+        begun.add_row(ProgressBar(total=max(moment.videos, 1), completed=moment.begun, width=60))
+    return Group(_head(moment, pace), begun, _stages(moment, pace), *_pools(moment, pace), *_reasons(moment))
 
 
 def _head(moment: Moment, pace: Pace) -> Text:

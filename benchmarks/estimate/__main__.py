@@ -12,7 +12,7 @@ import json
 import os
 import platform
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ COLUMNS = ("trials", "mean error", "median |error|", "90th |error|", "within 15 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.estimate", description=__doc__.splitlines()[0])
-    parser.add_argument("--trials", type=int, default=100, help="of each simulated source (default: %(default)s)")
+    parser.add_argument("--trials", type=int, default=60, help="of each simulated source (default: %(default)s)")
     parser.add_argument("--walls", type=int, default=3, help="of wall time on four nodes (default: %(default)s)")
     parser.add_argument("--wall-videos", type=int, default=230_160, help="of the run whose wall time is simulated")
     parser.add_argument("--real", type=int, default=4, help="of each real build (default: %(default)s)")
@@ -34,40 +34,49 @@ def main() -> None:
     parser.add_argument(
         "--out", type=Path, default=Path(__file__).parents[1] / "results", help="folder for the results"
     )
+    parser.add_argument("--only", choices=PARTS, help="one part; the others' results stay")
     args = parser.parse_args()
-    found: list[Trial] = []
-    for kind in ("lognormal", "pareto", "unrelated"):
-        found += totals(kind, args.probes, args.trials)
-        _write(args, found)
-    with tempfile.TemporaryDirectory() as folder:
-        found += real_trials(Path(folder), args.videos, args.real_probes, range(args.real))
-    _write(args, found)
-    for kind in ("lognormal", "pareto"):
-        found += walls(kind, args.probes, args.walls, args.wall_videos)  # type: ignore[arg-type]
-        _write(args, found)
+    for part in PARTS if args.only is None else (args.only,):
+        for trials in _trials(part, args):
+            _write(args, trials)
     print((args.out / "estimate.md").read_text())
 
 
+PARTS = ("totals", "real", "walls")
+
+
+def _trials(part: str, args: argparse.Namespace) -> Iterator[list[Trial]]:
+    """The trials of a part, source by source."""
+    if part == "totals":
+        for kind in ("lognormal", "pareto", "unrelated"):
+            yield list(totals(kind, args.probes, args.trials))
+    elif part == "real":
+        with tempfile.TemporaryDirectory() as folder:
+            yield list(real_trials(Path(folder), args.videos, args.real_probes, range(args.real)))
+    else:
+        for kind in ("lognormal", "pareto"):
+            yield list(walls(kind, args.probes, args.walls, args.wall_videos))
+
+
 def _write(args: argparse.Namespace, found: Sequence[Trial]) -> None:
-    """Results so far."""
+    """These trials' rows; rows of other sources and figures stay as they are."""
     groups: dict[tuple[str, str], list[Trial]] = {}
     for trial in found:
         groups.setdefault((trial.source, trial.what), []).append(trial)
-    rows: list[dict[str, Any]] = [
-        {"source": source, "what": what, **spread(trials)} for (source, what), trials in groups.items()
-    ]
+    path = args.out / "estimate.json"
+    known = json.loads(path.read_text())["rows"] if path.exists() else []
+    rows: list[dict[str, Any]] = [row for row in known if (row["source"], row["what"]) not in groups]
+    rows += [{"source": source, "what": what, **spread(trials)} for (source, what), trials in groups.items()]
     about = {"machine": platform.machine(), "cpus": os.cpu_count(), "python": platform.python_version()}
     about |= {"probes": args.probes, "real probes": args.real_probes, "real videos": args.videos}
     args.out.mkdir(parents=True, exist_ok=True)
-    (args.out / "estimate.json").write_text(json.dumps({**about, "rows": rows}, indent=1) + "\n")
-    head = f"| source | what | {' | '.join(COLUMNS)} |\n|{'---|' * (len(COLUMNS) + 2)}"
-    body = "\n".join(
-        f"| {row['source']} | {row['what']} | {' | '.join(_shown(name, row[name]) for name in COLUMNS)} |"
-        for row in rows
-    )
-    (args.out / "estimate.md").write_text(
-        f"# Estimates\n\n`python -m benchmarks.estimate`: {json.dumps(about)}\n\n{head}\n{body}\n"
-    )
+    path.write_text(json.dumps({**about, "rows": rows}, indent=1) + "\n")
+    lines = [f"| source | what | {' | '.join(COLUMNS)} |", f"|{'---|' * (len(COLUMNS) + 2)}"]
+    for row in rows:
+        shown = " | ".join(_shown(name, row[name]) for name in COLUMNS)
+        lines.append(f"| {row['source']} | {row['what']} | {shown} |")
+    head = f"# Estimates\n\n`python -m benchmarks.estimate`: {json.dumps(about)}"
+    (args.out / "estimate.md").write_text("\n".join([head, "", *lines]) + "\n")
 
 
 def _shown(name: str, value: float) -> str:

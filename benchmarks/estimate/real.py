@@ -4,12 +4,12 @@ import random
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 
+from benchmarks.cluster.traced import ray_here
 from benchmarks.estimate.simulated import Trial
 from pipeline.embedded.world import World, write_videos
 from pipeline.estimate.estimate import Estimate, estimate
@@ -71,7 +71,7 @@ def trials(folder: Path, videos: int, probes: int, seeds: Sequence[int]) -> Iter
     source = folder / "videos"
     write_source(source, videos)
     on_ray = Cluster(nodes=(Node(cpus=float(WORKERS), gpus=0.0),), scheduling=Scheduling(workers=WORKERS))
-    with _ray():
+    with ray_here(cpus=WORKERS, gpus=0):
         for name, runner, cluster in (
             ("real, one process", local, None),
             (f"real, {WORKERS} Ray workers", ray_runner("auto", on_ray.scheduling), on_ray),
@@ -118,17 +118,3 @@ def _figures(found: Estimate) -> dict[str, Figure]:
         "disk": found.disk_bytes,
         "classes": found.classes,
     }
-
-
-@contextmanager
-def _ray() -> Iterator[None]:
-    """A cluster of this machine that has a core for each worker, whether the machine has or not: they sleep."""
-    import ray
-
-    ray.init(
-        address="local", num_cpus=WORKERS, include_dashboard=False, object_store_memory=100 << 20, log_to_driver=False
-    )
-    try:
-        yield
-    finally:
-        ray.shutdown()

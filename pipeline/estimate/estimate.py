@@ -145,7 +145,7 @@ class _Sample:
         self._found, self._stages = found, stages
         self._weighting = Weighting(strata, self.units, videos)
         self._clips = [(n, clip) for n, unit in enumerate(self.units) for clip in found.clips[unit.id]]
-        self._jobs = [Job(seconds=_seconds(clip, found, stages)) for _, clip in self._clips]
+        self._jobs = [Job(seconds=seconds_of(clip, found, stages)) for _, clip in self._clips]
 
     def total(self, value: Callable[[ProbedClip], float]) -> Figure:
         return self._weighting.total(self._sums([value(clip) for _, clip in self._clips]))
@@ -223,7 +223,7 @@ class _Sample:
         return sums
 
 
-def _seconds(clip: ProbedClip, found: Probe, stages: Sequence[AnyStage]) -> tuple[float, ...]:
+def seconds_of(clip: ProbedClip, found: Probe, stages: Sequence[AnyStage]) -> tuple[float, ...]:
     """At each stage that the clip came to, the last of which is the packer where it is kept."""
     seconds = clip.seconds | ({Packer.name: found.pack_seconds} if clip.ending == "kept" else {})
     names = [stage.name for stage in stages]
