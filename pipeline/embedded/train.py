@@ -85,7 +85,7 @@ class Run:
         saved = logged = time.monotonic()
         sums: dict[str, float] = {}
         for batch in self._batches():
-            for name, value in self._learn(batch).items():
+            for name, value in self.learn(batch).items():
                 sums[name] = sums.get(name, 0.0) + value
             if self.step % self.log_every == 0:
                 now = time.monotonic()
@@ -103,18 +103,8 @@ class Run:
         self._save()
         return True
 
-    def quality(self) -> dict[str, float]:
-        """Of the averaged weights."""
-        network = self.averaged
-        with torch.no_grad():
-            return {name: round(value, 4) for name, value in self.task.quality(network).items()}
-
-    @property
-    def averaged(self) -> nn.Module:
-        network: nn.Module = self.average.module
-        return network.eval()
-
-    def _learn(self, batch: Any) -> dict[str, float]:
+    def learn(self, batch: Any) -> dict[str, float]:
+        """One step; the losses by name."""
         rate = _rate(self.task, self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
@@ -130,6 +120,17 @@ class Run:
         self.step += 1
         self.average.update_parameters(self.network)
         return {name: value.item() for name, value in losses.items()}
+
+    def quality(self) -> dict[str, float]:
+        """Of the averaged weights."""
+        network = self.averaged
+        with torch.no_grad():
+            return {name: round(value, 4) for name, value in self.task.quality(network).items()}
+
+    @property
+    def averaged(self) -> nn.Module:
+        network: nn.Module = self.average.module
+        return network.eval()
 
     def _batches(self) -> Iterator[Any]:
         ahead = 4 if self.workers else None

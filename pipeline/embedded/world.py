@@ -17,7 +17,6 @@ from pipeline.embedded.casting import cast
 from pipeline.embedded.scenes import CASES, Case, Rendered, Scene
 from shards import rle
 from shards.rle import Size
-from shards.video import encode
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,6 +83,8 @@ def write_videos(
 
 
 def _write(folder: Path, scene: Scene, truth: bool) -> Path:
+    from shards.video import encode  # scenes are drawn where there is no codec, too
+
     rendered = scene.render()
     stem = f"{scene.index:06d}"
     if truth:

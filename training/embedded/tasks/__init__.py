@@ -1,0 +1,1 @@
+"""What each part of the embedded base learns in the practice world, and from what."""

@@ -1,0 +1,140 @@
+"""Trains the embedded base on the practice world: `python -m training.embedded.train`; resumable."""
+
+import argparse
+import sys
+import time
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from torch import nn
+
+from pipeline.embedded.tasks.task import Task
+from pipeline.embedded.train import Run
+from pipeline.models.sums import write_sums
+from training.embedded.clips import PART, Clips
+from training.embedded.sheet import PROMPTS, draw, sheet
+from training.embedded.tasks.unet import UnetTask
+from training.embedded.tasks.vae import VaeTask, latents
+from training.model.base import EMBEDDED, VideoBase
+
+VAE_SHARE = 0.3
+"""Of the time that is left once clips are drawn."""
+
+AFTER = 12.0
+"""Seconds kept for what follows the last step: weights, and a sheet of samples."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """The base's training in a folder: clips, then the VAE, then latents, then the UNet with its text encoder."""
+
+    runs: Path
+    weights: Path
+    clips: Clips
+    device: torch.device
+    vae_steps: int
+    unet_steps: int
+    batch_size: int  # frames of the VAE's steps, clips of the UNet's
+    end: float | None  # by the monotonic clock; as many steps as there is time for, instead of those above
+
+    def train(self, workers: int) -> bool:
+        """False where it was stopped before the last step."""
+        for done in self.clips.draw(workers):
+            print(f"clips {done}", flush=True)
+        vae = self._trained(VaeTask(self.clips, self.vae_steps, self.batch_size), VAE_SHARE)
+        if vae is None:
+            return False
+        known = self._encoded(vae)
+        unet = self._trained(UnetTask(known, self.clips.captions(), self.unet_steps, self.batch_size), 1.0)
+        if unet is None:
+            return False
+        write_sums(self.weights)
+        return True
+
+    def show(self) -> Path:
+        """Writes a sheet of what the base draws."""
+        base = VideoBase.from_pretrained(self.weights, device=self.device)
+        path = self.runs / "sheet.png"
+        sheet(draw(base, PROMPTS)).save(path)
+        return path
+
+    def _trained(self, task: Any, share: float) -> nn.Module | None:
+        """The averaged network once its run is over, with its weights written; None where it was stopped."""
+        if self.end is not None:
+            pace = _seconds_a_step(task, self.device)
+            task.steps = max(1, int(share * (self.end - AFTER - time.monotonic()) / pace))
+            print(f"{task.name}: {task.steps} steps of {pace:.4f} s", flush=True)
+        task.warmup = min(task.warmup, task.steps // 10)
+        run = _run(task, self.runs, self.device)
+        if not run.train():
+            print(f"{task.name}: stopped at step {run.step}; run the same command again to go on", file=sys.stderr)
+            return None
+        task.save(run.averaged, self.weights)
+        return run.averaged
+
+    def _encoded(self, vae: nn.Module) -> torch.Tensor:
+        """Latents of all clips, float16; the VAE is saved with the factor that scales them."""
+        found, factor = latents(vae, self.clips)
+        whole: Any = vae
+        whole.register_to_config(scaling_factor=factor)
+        VaeTask(self.clips, 0).save(vae, self.weights)
+        return found
+
+
+def _run(task: Task, runs: Path, device: torch.device) -> Run:
+    return Run(task=task, runs=runs, device=device)
+
+
+def _seconds_a_step(task: Task, device: torch.device) -> float:
+    """Of steps whose result is thrown away."""
+    with TemporaryDirectory() as folder:
+        run = _run(task, Path(folder), device)
+        batches = map(task.batch, range(60))
+        for batch in islice(batches, 4):
+            run.learn(batch)
+        begun = time.monotonic()
+        done = 0
+        for batch in batches:
+            run.learn(batch)
+            done += 1
+            if time.monotonic() - begun > 4:
+                break
+        return (time.monotonic() - begun) / done
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m training.embedded.train", description=__doc__)
+    parser.add_argument("--runs", type=Path, default=Path("out/embedded_base"), help="clips and checkpoints")
+    parser.add_argument("--weights", type=Path, default=EMBEDDED, help="where the weights go (default: the package)")
+    parser.add_argument("--clips", type=int, default=20480, help="to draw and learn from (default: %(default)s)")
+    parser.add_argument("--workers", type=int, default=2, help="processes that draw (default: %(default)s)")
+    parser.add_argument("--threads", type=int, default=2, help="of the training itself (default: %(default)s)")
+    parser.add_argument("--vae-steps", type=int, default=3000, help="(default: %(default)s)")
+    parser.add_argument("--unet-steps", type=int, default=6000, help="(default: %(default)s)")
+    parser.add_argument("--batch-size", type=int, default=64, help="(default: %(default)s)")
+    parser.add_argument("--seconds", type=float, help="for everything, instead of numbers of steps")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    training = Training(
+        runs=args.runs,
+        weights=args.weights,
+        clips=Clips(folder=args.runs / "clips", count=max(PART, args.clips // PART * PART)),
+        device=torch.device(args.device),
+        vae_steps=args.vae_steps,
+        unet_steps=args.unet_steps,
+        batch_size=args.batch_size,
+        end=time.monotonic() + args.seconds if args.seconds else None,
+    )
+    if not training.train(args.workers):
+        return 130
+    print(training.show())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
