@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import pickle
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from multiprocessing.context import BaseContext
 from typing import Self
@@ -81,7 +81,7 @@ class Stream(IterableDataset[Batch]):
     def __iter__(self) -> Iterator[Batch]:
         return self.shares(0, 1)
 
-    def batches(self, *, pinned: bool = False) -> Iterator[Batch]:
+    def batches(self, *, pinned: bool = False) -> Generator[Batch, None, None]:
         """The batches as the settings' workers make them, ahead of need; `pinned` for a GPU's faster copies.
 
         Raises ValueError where the dataset cannot be read on, and where a worker died or `loader.timeout` is over.

@@ -1,0 +1,66 @@
+"""What a training step computes: from a batch to the losses of Eq. 6, everything random drawn for each clip alone."""
+
+from typing import NamedTuple
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+
+from training.loader import Batch
+from training.model.base import VideoBase
+from training.model.dreamvideo2 import Conditions
+from training.model.loss import Losses, offset_noise, reweighted_loss
+from training.model.masks import box_masks, resized
+from training.model.settings import ModelSettings
+
+
+class Drawn(NamedTuple):
+    """The noise and the timesteps of a batch."""
+
+    noise: Tensor  # float32 [B, C, F, h, w]
+    timesteps: Tensor  # int64 [B]
+
+
+class Learner:
+    """The frozen base around the model."""
+
+    def __init__(self, base: VideoBase, settings: ModelSettings) -> None:
+        self.base = base
+        self.settings = settings
+
+    def losses(self, model: nn.Module, batch: Batch) -> Losses:
+        """Of a batch on the model's device; `model` may be wrapped by DDP."""
+        latents = rearrange(self.base.encode(batch.frames), "b f c h w -> b c f h w").float()
+        noise, timesteps = self.drawn(batch, latents)
+        noisy = self.base.scheduler.add_noise(latents, noise, timesteps)
+        conditions = self.conditions(batch)
+        predicted = model(noisy, timesteps, conditions)
+        how = self.settings.reference.mask_resize if self.settings.reference else "area"
+        height, width = latents.shape[-2:]
+        masks = resized(conditions.masks, (height, width), how)
+        return reweighted_loss(predicted, noise, masks, self.settings.loss.lambda_l)
+
+    def conditions(self, batch: Batch) -> Conditions:
+        """What the batch's clips show, and where."""
+        height, width = batch.frames.shape[2:4]
+        text = self.base.read(batch.captions)
+        reference = self.settings.reference
+        empty = reference is not None and reference.subject_text == "empty"
+        return Conditions(
+            text=text,
+            masks=box_masks(batch.boxes, (height, width)),
+            subject=self.base.encode(batch.subjects),
+            subject_text=self.base.read([""] * len(batch)) if empty else text,
+        )
+
+    def drawn(self, batch: Batch, latents: Tensor) -> Drawn:
+        """Drawn on the CPU by each clip's own seed, so that neither the device nor the other clips change it."""
+        steps = int(self.base.scheduler.config.num_train_timesteps)
+        noises, offsets, timesteps = [], [], []
+        for seed in batch.noise_seeds.tolist():
+            generator = torch.Generator().manual_seed(seed)
+            timesteps.append(torch.randint(steps, (), generator=generator))
+            noises.append(torch.randn(latents.shape[1:], generator=generator))
+            offsets.append(torch.randn(latents.shape[1], generator=generator))
+        noise = offset_noise(torch.stack(noises), torch.stack(offsets), self.settings.loss.offset_noise)
+        return Drawn(noise.to(latents.device), torch.stack(timesteps).to(latents.device))

@@ -1,0 +1,306 @@
+"""`train` from first to last: the run folder, the loop, what a step tells, and how it ends."""
+
+import math
+import resource
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from shards import Storage
+from training.loader import Batch, Share, Stream, open_stream
+from training.model.base import EMBEDDED, VideoBase
+from training.trainer import flops
+from training.trainer.checkpoints import Checkpoints
+from training.trainer.learner import Learner
+from training.trainer.log import Log, Moment, tell
+from training.trainer.ranks import Ranks, joined
+from training.trainer.recipe import TrainRecipe
+from training.trainer.run_folder import opened_run
+from training.trainer.trainee import Trainee
+
+GIB = 1 << 30
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Summary:
+    """How a run ended."""
+
+    finished: bool
+    steps: int  # that are done, those of earlier starts too
+    loss: float | None  # of the last step of this start; None where none was left to do
+    clips_per_second: float | None  # of this start, waits and saves included
+
+
+def train(
+    dataset: str,
+    url: str,
+    recipe: TrainRecipe,
+    *,
+    resume: bool = False,
+    stopping: Callable[[], bool] = lambda: False,
+    who: str = "dreamreel train",
+) -> Summary:
+    """Train on the dataset at `dataset` into the run folder `url`; `resume` goes on with a run that is there.
+
+    The same call in every process that torchrun began. Ends early, saved, once `stopping` says so. Raises ValueError:
+    a run folder with another run in it or with one that was not asked to go on, no clip to train on, a base that is
+    not there, a loss that is no number, too little memory.
+    """
+    with joined(recipe.device) as ranks, ExitStack() as held:
+        storage = Storage.at(url)
+        step = ranks.agreed(lambda: _begun(storage, dataset, recipe, resume, who, held))
+        base = VideoBase.from_pretrained(_place(recipe), dtype=recipe.speed.dtype, device=ranks.device)
+        _check_fits(recipe, base)
+        trainee = Trainee(base, recipe, ranks.device)
+        state = trainee.load(storage, step) if step else None
+        passes, share = _passes(recipe, ranks)
+        stream = ranks.agreed_by_all(lambda: open_stream(dataset, recipe.loader, share, state))
+        with _memory_told(recipe, ranks.device):
+            return _Run(storage, recipe, ranks, base, trainee, stream, passes, stopping).run(step)
+
+
+class _Run:
+    """One start of a run, in one of its processes."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        recipe: TrainRecipe,
+        ranks: Ranks,
+        base: VideoBase,
+        trainee: Trainee,
+        stream: Stream,
+        passes: int,
+        stopping: Callable[[], bool],
+    ) -> None:
+        self.recipe, self.ranks, self.trainee, self.stream = recipe, ranks, trainee, stream
+        self.passes, self.stopping = passes, stopping
+        self.learner = Learner(base, recipe.model)
+        self.network: nn.Module = trainee.model.train()
+        if ranks.world > 1:
+            self.network = DistributedDataParallel(trainee.model, broadcast_buffers=False)
+        self.checkpoints = Checkpoints(storage, recipe.saves.keep)
+        self.log = Log(storage, tensorboard=recipe.tensorboard) if ranks.leads else None
+        self.meter = _Meter.of(recipe, base, ranks)
+        self.position = stream.start
+
+    def run(self, first: int) -> Summary:
+        began, moment, step, stopped = time.perf_counter(), None, first, False
+        batches = self.stream.batches(pinned=self.ranks.device.type == "cuda")
+        try:
+            while step < self.recipe.steps and not stopped:
+                moment, stopped = self._step(step, batches)
+                step += 1
+                if step % self.recipe.saves.every == 0 or step == self.recipe.steps or stopped:
+                    self._save(step)
+            self.checkpoints.wait()
+        finally:
+            batches.close()
+            self.checkpoints.close()
+            if self.log is not None:
+                self.log.flush()
+        rate = (step - first) * self.recipe.batch / (time.perf_counter() - began) if moment else None
+        loss = moment.loss if moment else None
+        return Summary(finished=step == self.recipe.steps, steps=step, loss=loss, clips_per_second=rate)
+
+    def _step(self, step: int, batches: Iterator[Batch]) -> tuple[Moment, bool]:
+        """One step of the optimizer; what it tells, and whether somebody asked to stop."""
+        began, tally = time.perf_counter(), _Tally()
+        for number in range(self.passes):
+            asked = time.perf_counter()
+            batch = next(batches)
+            tally.waited += time.perf_counter() - asked
+            self.position = batch.end
+            last = number == self.passes - 1
+            with nullcontext() if last or self.ranks.world == 1 else self.network.no_sync():  # type: ignore[operator]
+                losses = self.learner.losses(self.network, batch.to(self.ranks.device))
+                (losses.loss / self.passes).backward()  # type: ignore[no-untyped-call]
+            tally.add(batch, *losses)
+        norm = self.trainee.clipped_norm()
+        means = self.ranks.means(tally.values(norm, self.stopping()))
+        told = self.ranks.gathered((tally.keys, tally.faults))
+        if not math.isfinite(means["loss"]) or not math.isfinite(means["grad_norm"]):
+            self._diverged(step, means, tally)
+        rate = self.trainee.update(step)
+        seconds = time.perf_counter() - began
+        moment = Moment(
+            step=step + 1,
+            loss=means["loss"],
+            inside=means["inside"] / means["has_inside"] if means["has_inside"] else None,
+            outside=means["outside"] / means["has_outside"] if means["has_outside"] else None,
+            grad_norm=means["grad_norm"],
+            lr=rate,
+            seconds=seconds,
+            clips_per_second=self.recipe.batch / seconds,
+            data_wait=means["waited"] / seconds,
+            mfu=self.meter.mfu(self.recipe.batch / seconds),
+            of_gemm=self.meter.of_gemm(self.recipe.batch / seconds),
+            memory=_memory(self.ranks.device),
+            position=self.position,
+            keys=[key for keys, _ in told for key in keys],
+        )
+        if self.log is not None:
+            for fault in (fault for _, faults in told for fault in faults):
+                self.log.event({"step": step + 1, "replaced": asdict(fault)})
+            self.log.add(moment)
+            if step % 10 == 0 or step + 1 == self.recipe.steps:
+                tell(_line(moment, self.recipe.steps))
+        return moment, means["stop"] > 0
+
+    def _save(self, step: int) -> None:
+        if self.ranks.leads:
+            stream = self.stream.state(self.position).to_json()
+            self.checkpoints.save(lambda: self.trainee.snapshot(step, stream))
+
+    def _diverged(self, step: int, means: dict[str, float], tally: "_Tally") -> None:
+        """Nothing is updated or saved: the last checkpoint is from before."""
+        bad = [key for keys in self.ranks.gathered(tally.not_finite()) for key in keys]
+        all_keys = [key for keys in self.ranks.gathered(tally.keys) for key in keys]
+        named = ", ".join(bad or all_keys)
+        raise ValueError(
+            f"step {step + 1}: the loss is {means['loss']:g} and the gradient's norm {means['grad_norm']:g}, with "
+            f"samples {named}; look at them with `dreamreel shards show`, leave them out by loader.sampling.where, "
+            "or lower optimizer.lr or set optimizer.clip=1; the last checkpoint is sound"
+        )
+
+
+@dataclass
+class _Tally:
+    """What the passes of one step give."""
+
+    waited: float = 0.0  # seconds
+    keys: list[str] = field(default_factory=list)
+    faults: list[Any] = field(default_factory=list)
+    losses: list[Tensor] = field(default_factory=list)
+    inside: list[Tensor] = field(default_factory=list)
+    outside: list[Tensor] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
+
+    def add(self, batch: Batch, loss: Tensor, inside: Tensor, outside: Tensor) -> None:
+        self.keys += batch.keys
+        self.faults += batch.faults
+        self.sizes.append(len(batch))
+        self.losses.append(loss.detach())
+        self.inside.append(inside)
+        self.outside.append(outside)
+
+    def values(self, norm: Tensor, stop: bool) -> dict[str, Tensor]:
+        """Scalars whose means over the processes are the step's; those of passes without a box are left out."""
+        inside, outside = torch.stack(self.inside), torch.stack(self.outside)
+        return {
+            "loss": torch.stack(self.losses).mean(),
+            "inside": inside.nansum(),
+            "has_inside": (~inside.isnan()).sum(),
+            "outside": outside.nansum(),
+            "has_outside": (~outside.isnan()).sum(),
+            "grad_norm": norm,
+            "waited": torch.tensor(self.waited),
+            "stop": torch.tensor(float(stop)),
+        }
+
+    def not_finite(self) -> list[str]:
+        """Keys of the clips of passes whose loss is no number."""
+        starts = [sum(self.sizes[:n]) for n in range(len(self.sizes))]
+        passes = zip(self.losses, starts, self.sizes, strict=True)
+        return [key for loss, at, size in passes if not loss.isfinite() for key in self.keys[at : at + size]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Meter:
+    """What the device reaches of what it could."""
+
+    flops: float  # of a clip
+    peak: float | None  # FLOP a second of all processes' devices
+    gemm: float
+
+    @classmethod
+    def of(cls, recipe: TrainRecipe, base: VideoBase, ranks: Ranks) -> "_Meter":
+        loader = recipe.loader
+        counted = flops.step_flops(base, recipe.model, loader.window.num_frames, loader.height, loader.width)
+        peak, gemm = flops.published_peak(ranks.device), flops.measured_gemm(ranks.device, recipe.speed.dtype)
+        world = ranks.world
+        return cls(flops=counted, peak=peak and peak * world, gemm=gemm * world)
+
+    def mfu(self, clips_per_second: float) -> float | None:
+        return self.flops * clips_per_second / self.peak if self.peak else None
+
+    def of_gemm(self, clips_per_second: float) -> float:
+        return self.flops * clips_per_second / self.gemm
+
+
+def _memory(device: torch.device) -> float:
+    """GiB that were taken at most: the GPU's, or this process's own."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / GIB
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / GIB
+
+
+def _begun(storage: Storage, dataset: str, recipe: TrainRecipe, resume: bool, who: str, held: ExitStack) -> int:
+    """The step that the run stands at, once this process alone writes it."""
+    held.enter_context(storage.lock(who))
+    return opened_run(storage, dataset, recipe, resume)
+
+
+def _place(recipe: TrainRecipe) -> str | Path:
+    return EMBEDDED if recipe.base == "embedded" else recipe.base
+
+
+def _check_fits(recipe: TrainRecipe, base: VideoBase) -> None:
+    """Raise where the pictures or the motion module do not go with the base's latents."""
+    loader, motion = recipe.loader, recipe.model.motion
+    if loader.height % base.stride or loader.width % base.stride:
+        raise ValueError(
+            f"pictures of {loader.height}x{loader.width} are no whole latents of {recipe.base}, which are "
+            f"{base.stride} pixels each way; make loader.height and loader.width multiples of it"
+        )
+    if motion is not None and 2 ** (len(motion.encoder_channels) - 1) != base.stride:
+        halvings = base.stride.bit_length() - 1
+        raise ValueError(
+            f"latents of {recipe.base} are {base.stride} pixels each way: model.motion.encoder_channels needs "
+            f"{halvings + 1} numbers, one more than halvings, and has {len(motion.encoder_channels)}"
+        )
+
+
+def _passes(recipe: TrainRecipe, ranks: Ranks) -> tuple[int, Share]:
+    """How often a device goes over the model in a step, and the clips of each pass."""
+    each, rest = divmod(recipe.batch, ranks.world)
+    size = min(recipe.at_once, each)
+    if rest or each % size:
+        raise ValueError(
+            f"batch={recipe.batch} cannot be laid out over {ranks.world} processes with at_once={recipe.at_once} clips "
+            "each; make it a multiple of both, or lower at_once"
+        )
+    return each // size, Share(batch=size, rank=ranks.rank, world=ranks.world)
+
+
+@contextmanager
+def _memory_told(recipe: TrainRecipe, device: torch.device) -> Iterator[None]:
+    """Too little memory, as one line that says what to lower."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        known = isinstance(error, torch.OutOfMemoryError | MemoryError)
+        if not known and "allocate memory" not in str(error) and "not enough memory" not in str(error):
+            raise
+        where = torch.cuda.get_device_name(device) if device.type == "cuda" else "this machine"
+        loader = recipe.loader
+        raise ValueError(
+            f"{where} has too little memory for a step: lower at_once (now {recipe.at_once}), set "
+            "speed.checkpointing=true or speed.precision=bfloat16, or lower loader.height and loader.width (now "
+            f"{loader.height} and {loader.width}) or loader.window.num_frames (now {loader.window.num_frames})"
+        ) from None
+
+
+def _line(moment: Moment, steps: int) -> str:
+    inside = "-" if moment.inside is None else f"{moment.inside:.4f}"
+    return (
+        f"step {moment.step}/{steps}: loss {moment.loss:.4f}, inside {inside}, gradient {moment.grad_norm:.3g}, "
+        f"{moment.clips_per_second:.2f} clips/s, waits {100 * moment.data_wait:.1f} %"
+    )

@@ -1,0 +1,53 @@
+"""A run's folder: what it says it is, and whether a start may go on with it."""
+
+import json
+from importlib.metadata import version
+from typing import Any
+
+from pipeline.recipe import differences
+from shards import Storage
+from shards.entry import canonical_json
+from training.trainer import checkpoints
+from training.trainer.recipe import GOES_ON_WITH, TrainRecipe
+
+INFO = "run.json"
+
+
+def opened_run(storage: Storage, dataset: str, recipe: TrainRecipe, resume: bool) -> int:
+    """The step at which the run in `storage` stands, 0 for a new one; its description is written then.
+
+    Raises ValueError where there is a run that was not asked to go on, or one of another recipe or dataset.
+    """
+    fresh = {"dataset": dataset, "recipe": recipe.settings(), "code": version("dreamreel")}
+    if not storage.exists(INFO):
+        storage.write(INFO, canonical_json(fresh))
+        return 0
+    said = run_info(storage)
+    changed = differences(_identity(said), _identity(fresh))
+    if changed:
+        raise ValueError(
+            f"{storage.url} holds a run with other settings ({'; '.join(changed[:3])}): set them back, or name a new "
+            "folder"
+        )
+    step = max(checkpoints.steps(storage), default=0)
+    if not resume:
+        raise ValueError(f"{storage.url} holds a run at step {step}; go on with --resume, or name a new folder")
+    storage.write(INFO, canonical_json(fresh))
+    return step
+
+
+def run_info(storage: Storage) -> dict[str, Any]:
+    """What run.json says. Raises ValueError where there is no run."""
+    if not storage.exists(INFO):
+        raise ValueError(f"{storage.url} is not a run: it has no {INFO}; check the path")
+    try:
+        said: dict[str, Any] = json.loads(storage.read(INFO))
+        return {"dataset": said["dataset"], "recipe": said["recipe"], "code": said["code"]}
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise ValueError(f"{storage.url}/{INFO} is damaged ({error!r}); name a new folder") from None
+
+
+def _identity(said: dict[str, Any]) -> dict[str, Any]:
+    """The settings that make it this run and no other."""
+    recipe = {name: value for name, value in said["recipe"].items() if name not in GOES_ON_WITH}
+    return {"dataset": said["dataset"], **recipe}

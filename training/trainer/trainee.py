@@ -1,0 +1,105 @@
+"""What a run changes: the trained parts of the model, their optimizer and their average; and how they are kept."""
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers.utils.constants import SAFETENSORS_WEIGHTS_NAME
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from shards import Storage
+from training.loader import State
+from training.model.base import VideoBase
+from training.model.dreamvideo2 import SETTINGS, DreamVideo2
+from training.model.speed import sped_up
+from training.trainer import checkpoints
+from training.trainer.checkpoints import Mirror, Snapshot
+from training.trainer.recipe import TrainRecipe
+
+PARTS = ("reference_attention", "motion_module")
+
+Weights = Mapping[str, Mapping[str, Tensor]]  # part -> name -> tensor
+
+
+class Trainee:
+    """The model of `recipe` beside `base`, as training begins until `load` says otherwise."""
+
+    def __init__(self, base: VideoBase, recipe: TrainRecipe, device: torch.device) -> None:
+        self.recipe = recipe
+        torch.manual_seed(recipe.seed)
+        self.model = sped_up(DreamVideo2.beside(base.unet, recipe.model).to(device), recipe.speed)
+        self.parts: dict[str, Any] = {name: getattr(self.model, name) for name in PARTS if getattr(self.model, name)}
+        self._parameters = [p for p in self.model.parameters() if p.requires_grad]
+        settings = recipe.optimizer
+        self.optimizer = torch.optim.AdamW(
+            self._parameters,
+            lr=settings.lr,
+            betas=settings.betas,
+            eps=settings.eps,
+            weight_decay=settings.weight_decay,
+            fused=device.type == "cuda",
+        )
+        self._average = _copies(self.parts) if recipe.ema is not None else None
+        self._mirror = Mirror()
+
+    def clipped_norm(self) -> Tensor:
+        """The gradient's norm, before it was clipped where the recipe says so."""
+        return nn.utils.clip_grad_norm_(self._parameters, self.recipe.optimizer.clip or float("inf"))
+
+    def update(self, step: int) -> float:
+        """One step of the optimizer, and of the average; the learning rate that it took."""
+        settings = self.recipe.optimizer
+        rate = settings.lr * min(1.0, (step + 1) / settings.warmup) if settings.warmup else settings.lr
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        if self._average is not None and self.recipe.ema is not None:
+            for name, part in self.parts.items():
+                for key, value in part.state_dict().items():
+                    self._average[name][key].lerp_(value, 1 - self.recipe.ema)
+        return rate
+
+    def snapshot(self, step: int, stream: str) -> Snapshot:
+        """Everything to go on from here; the memory is used again by the next."""
+        kept: dict[str, Weights] = {"model": {name: part.state_dict() for name, part in self.parts.items()}}
+        if self._average is not None:
+            kept["ema"] = self._average
+        weights = self._mirror.of(kept, "weights")
+        state = {"step": step, "stream": stream, "optimizer": self.optimizer.state_dict(), "rng": torch.get_rng_state()}
+        models = {name: lambda folder, own=own: self._write(folder, own) for name, own in weights.items()}
+        return Snapshot(step=step, models=models, state=self._mirror.of(state, "state"))
+
+    def load(self, storage: Storage, step: int) -> State:
+        """Become what the checkpoint of `step` holds; the stream's state."""
+        with tempfile.TemporaryDirectory(prefix="dreamreel-") as aside:
+            self._read(checkpoints.fetched(storage, step, "model", Path(aside)), self.parts)
+            if self._average is not None:
+                folder = checkpoints.fetched(storage, step, "ema", Path(aside))
+                for name, own in self._average.items():
+                    for key, value in load_file(folder / name / SAFETENSORS_WEIGHTS_NAME).items():
+                        own[key].copy_(value)
+        state = checkpoints.state_of(storage, step)
+        self.optimizer.load_state_dict(state["optimizer"])
+        torch.set_rng_state(state["rng"])
+        return State.of_json(state["stream"])
+
+    def _write(self, folder: Path, weights: Weights) -> None:
+        """As `DreamVideo2.save_pretrained`, of weights at another moment than the model's."""
+        for name, own in weights.items():
+            self.parts[name].save_config(folder / name)
+            save_file(dict(own), folder / name / SAFETENSORS_WEIGHTS_NAME, {"format": "pt"})
+        (folder / SETTINGS).write_text(self.model.settings.model_dump_json(indent=1) + "\n", encoding="utf-8")
+
+    def _read(self, folder: Path, parts: Mapping[str, nn.Module]) -> None:
+        for name, part in parts.items():
+            part.load_state_dict(load_file(folder / name / SAFETENSORS_WEIGHTS_NAME))
+
+
+def _copies(parts: Mapping[str, nn.Module]) -> dict[str, dict[str, Tensor]]:
+    return {
+        name: {key: value.detach().clone() for key, value in part.state_dict().items()} for name, part in parts.items()
+    }
