@@ -43,13 +43,15 @@ class Needs(Settings):
 class TwoStep(Generic[A, B]):
     """A stage's function in two parts: what can be done on the CPU while the GPU is at the batch before, and the rest.
 
-    `run(batch, prepare(batch))` is the answer; called as it is, it does both.
+    `run(batch, prepare(batch))` is the answer; called as it is, it does both. `load` is told what was prepared, and
+    loads what the rest will need: that is part of a worker's start, and no batch's time.
     """
 
     prepare: Callable[[Sequence[A]], Any]
-    run: Callable[[Sequence[A], Any], Sequence[B | Rejected]]
+    run: Callable[[Sequence[A], Any], list[B | Rejected]]
+    load: Callable[[Any], None] = lambda prepared: None
 
-    def __call__(self, batch: Sequence[A]) -> Sequence[B | Rejected]:
+    def __call__(self, batch: Sequence[A]) -> list[B | Rejected]:
         return self.run(batch, self.prepare(batch))
 
 

@@ -54,8 +54,8 @@ def _trials(part: str, args: argparse.Namespace) -> Iterator[list[Trial]]:
         with tempfile.TemporaryDirectory() as folder:
             yield list(real_trials(Path(folder), args.videos, args.real_probes, range(args.real)))
     else:
-        for kind in ("lognormal", "pareto"):
-            yield list(walls(kind, args.probes, args.walls, args.wall_videos))
+        yield list(walls("lognormal", args.probes, args.walls, args.wall_videos))
+        yield list(walls("pareto", args.probes, args.walls, args.wall_videos))
 
 
 def _write(args: argparse.Namespace, found: Sequence[Trial]) -> None:

@@ -14,7 +14,7 @@ from pipeline.scheduler.simulation import Fate, SimulatedStage, Simulation
 from pipeline.scheduler.sizing import Node
 from pipeline.stage import Needs, Stage
 
-CLIPS = 60  # for each worker
+CLIPS = 40  # for each worker
 NODE = Node(cpus=16, gpus=8)
 
 

@@ -1,9 +1,9 @@
 """DEVA as a tracker: carries the masks of segments through a clip (the paper's choice, Sec. 4.4), or finds them too."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 
@@ -12,9 +12,21 @@ from pipeline.models.catalog import Weights
 from pipeline.models.choices import DetectorModel, SegmenterModel
 from pipeline.models.deva.settings import SIZES, Propagation, SemiOnline, Size
 from pipeline.models.pretrained import Device, chosen_device
-from pipeline.models.tracking import ABSENT, ClipFrames, Frame, Masks, Row, Seen, rows_of, track_segments, tracklet
+from pipeline.models.tracking import (
+    ABSENT,
+    Ahead,
+    ClipFrames,
+    Frame,
+    Masks,
+    Row,
+    Seen,
+    TrackSegments,
+    rows_of,
+    track_segments,
+    tracklet,
+)
 from pipeline.models.weights import sha256
-from pipeline.records import Segment, Tracklet
+from pipeline.records import Tracklet
 from pipeline.stage import Settings
 from shards import rle
 
@@ -66,7 +78,7 @@ class DevaTracker(_DevaNetwork):
     `pipeline.models.tracking.track_segments`.
     """
 
-    def open(self) -> Callable[[str, int, Sequence[Segment]], tuple[Tracklet, ...]]:
+    def open(self) -> TrackSegments:
         from pipeline.models.deva.propagator import Propagator
 
         propagator = Propagator(self.load(), self.propagation)
@@ -74,7 +86,7 @@ class DevaTracker(_DevaNetwork):
         def follow(clip: ClipFrames, seed: int, masks: Masks) -> Iterator[Seen]:
             return propagator.track_from(clip, clip.num_frames, seed, masks)
 
-        return lambda path, num_frames, segments: track_segments(path, num_frames, segments, follow)
+        return lambda path, num_frames, segments, ahead=None: track_segments(path, num_frames, segments, follow, ahead)
 
 
 class DevaSemiOnline(_DevaNetwork):
@@ -103,14 +115,14 @@ class DevaSemiOnline(_DevaNetwork):
         """sha256 of the checkpoint, and the fingerprints of detector and segmenter."""
         return ", ".join([super().fingerprint(), *(model.fingerprint() for model in self._asked())])
 
-    def open(self) -> Callable[[str, int, str], tuple[Tracklet, ...]]:
+    def open(self) -> "TrackNoun":
         from pipeline.models.deva.semi_online import SemiOnlineTracker
 
         network, detect = self.load(), self._detecting()
 
-        def track(path: str, num_frames: int, noun: str) -> tuple[Tracklet, ...]:
+        def track(path: str, num_frames: int, noun: str, ahead: Ahead | None = None) -> tuple[Tracklet, ...]:
             tracker = SemiOnlineTracker(network, self.propagation, self.semi_online, partial(detect, noun))
-            return track_noun(path, num_frames, noun, tracker)
+            return track_noun(path, num_frames, noun, tracker, ahead)
 
         return track
 
@@ -139,7 +151,15 @@ class DevaSemiOnline(_DevaNetwork):
         return found
 
 
-def track_noun(path: str, num_frames: int, noun: str, tracker: "SemiOnlineTracker") -> tuple[Tracklet, ...]:
+class TrackNoun(Protocol):
+    """A tracker that finds what it tracks: a clip's path, its number of frames and a noun to that noun's tracklets."""
+
+    def __call__(self, path: str, num_frames: int, noun: str, ahead: Ahead | None = None) -> tuple[Tracklet, ...]: ...
+
+
+def track_noun(
+    path: str, num_frames: int, noun: str, tracker: "SemiOnlineTracker", ahead: Ahead | None = None
+) -> tuple[Tracklet, ...]:
     """What `tracker` finds in the clip, as tracklets of `noun` in the order in which they entered.
 
     A tracklet is without a mask before the vote by which it entered, and after the one by which it was dropped.
@@ -150,7 +170,7 @@ def track_noun(path: str, num_frames: int, noun: str, tracker: "SemiOnlineTracke
 
     Raises `shards.video.Unreadable`, and `ValueError` where `num_frames` is not the clip's.
     """
-    clip = ClipFrames(path, num_frames)
+    clip = ClipFrames(path, num_frames, ahead)
     rows: dict[int, dict[int, Row]] = {}
     votes: dict[int, Votes] = {}
     for seen in tracker.track(clip(range(num_frames))):

@@ -4,7 +4,7 @@ Ravi et al., arXiv 2408.00714; Apache-2.0. A clip is streamed, and of the frames
 network can still reach is kept, so a long clip takes no more memory than a short one.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from math import hypot
@@ -14,8 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.models.pretrained import Pretrained
-from pipeline.models.tracking import ClipFrames, Frame, Masks, track_segments
-from pipeline.records import Segment, Tracklet
+from pipeline.models.tracking import ClipFrames, Frame, Masks, TrackSegments, track_segments
 
 BACKWARD_FRAMES = 16
 """Frames held at a time where a clip is followed backwards, since videos are read forwards."""
@@ -34,11 +33,13 @@ class Sam2Tracker(Pretrained):
 
         return Sam2VideoModel
 
-    def open(self) -> Callable[[str, int, Sequence[Segment]], tuple[Tracklet, ...]]:
+    def open(self) -> TrackSegments:
         from transformers import Sam2VideoProcessor
 
         follower = _Follower(self.load_network(), self.load(Sam2VideoProcessor))
-        return lambda path, num_frames, segments: track_segments(path, num_frames, segments, follower)
+        return lambda path, num_frames, segments, ahead=None: track_segments(
+            path, num_frames, segments, follower, ahead
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

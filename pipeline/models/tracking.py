@@ -53,11 +53,23 @@ class Follow(Protocol):
     def __call__(self, clip: "ClipFrames", seed: int, masks: Masks) -> Iterable[Seen]: ...
 
 
+Ahead: TypeAlias = dict[int, Frame]
+"""Frames of a clip that were decoded beforehand, by number; each is given away once."""
+
+
+class TrackSegments(Protocol):
+    """A tracker: a clip's path, its number of frames and segments to their tracklets (see `track_segments`)."""
+
+    def __call__(
+        self, path: str, num_frames: int, segments: Sequence[Segment], ahead: Ahead | None = None
+    ) -> tuple[Tracklet, ...]: ...
+
+
 class ClipFrames:
     """Frames of a clip's file, which is opened anew for every range. Raises `ValueError` for another length."""
 
-    def __init__(self, path: str, num_frames: int) -> None:
-        self._path = path
+    def __init__(self, path: str, num_frames: int, ahead: Ahead | None = None) -> None:
+        self._path, self._ahead = path, {} if ahead is None else ahead
         self._info = videos.probe(path)
         if self._info.num_frames != num_frames:
             raise ValueError(f"{path} has {self._info.num_frames} frames, not {num_frames}: give the clip's own number")
@@ -71,8 +83,12 @@ class ClipFrames:
         return self._info.height, self._info.width
 
     def __call__(self, numbers: range) -> Iterator[Frame]:
-        """The frames of an ascending range, decoded as they are asked for."""
-        return videos.frames(self._path, numbers, info=self._info)
+        """The frames of an ascending range, decoded as they are asked for, if they are not yet."""
+        for place, number in enumerate(numbers):
+            if number not in self._ahead:
+                yield from videos.frames(self._path, numbers[place:], info=self._info)
+                return
+            yield self._ahead.pop(number)
 
 
 class Row(NamedTuple):
@@ -87,7 +103,9 @@ class Row(NamedTuple):
 ABSENT = Row(None, None, 0.0, None)
 
 
-def track_segments(path: str, num_frames: int, segments: Sequence[Segment], follow: Follow) -> tuple[Tracklet, ...]:
+def track_segments(
+    path: str, num_frames: int, segments: Sequence[Segment], follow: Follow, ahead: Ahead | None = None
+) -> tuple[Tracklet, ...]:
     """A tracklet for each segment, in their order, ids from 1.
 
     Segments of one frame are followed together, in one reading of the clip from that frame on; what lies before is
@@ -101,7 +119,7 @@ def track_segments(path: str, num_frames: int, segments: Sequence[Segment], foll
     Raises `EmptyMask`, `shards.video.Unreadable`, and `ValueError` where `num_frames` or the masks' size is not the
     clip's.
     """
-    clip = ClipFrames(path, num_frames)
+    clip = ClipFrames(path, num_frames, ahead)
     masks = np.stack([_mask(segment, clip.size) for segment in segments]) if segments else np.zeros((0, 1, 1), bool)
     rows: dict[int, dict[int, Row]] = {k: {} for k in range(len(segments))}
     for seed, group in _by_frame(segments):

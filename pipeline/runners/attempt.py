@@ -57,12 +57,30 @@ class Functions:
         with self._turns.taken() as my_turn:
             function = self.open(stage)
             came = time.perf_counter()
-            function = _prepared(function, records)
+            function, loading = self._prepared(function, records)
+            came += loading
             with my_turn:
                 _take_threads(self._stages[stage].needs.cpus)
                 outcomes, passed = attempt(function, records)
                 began, self._ended = max(came, self._ended), time.perf_counter()
                 return Done(outcomes, self._ended - began, passed)
+
+    def _prepared(self, function: StageFunction, records: Sequence[Any]) -> tuple[StageFunction, float]:
+        """The function for these records, with what needs no GPU done, and seconds that loading took.
+
+        What goes wrong there comes up again in its turn.
+        """
+        if not isinstance(function, TwoStep):
+            return function, 0.0
+        try:
+            ready = function.prepare(records)
+            began = time.perf_counter()
+            with self._opening:
+                function.load(ready)
+            loading = time.perf_counter() - began
+        except Exception:
+            return function, 0.0
+        return (lambda some: function.run(records, ready) if some is records else function(some)), loading
 
 
 def attempt(function: StageFunction, records: Sequence[Any]) -> tuple[tuple[Outcome, ...], int | None]:
@@ -102,17 +120,6 @@ def _take_threads(cpus: float) -> None:
     torch = sys.modules.get("torch")
     if torch is not None and torch.get_num_threads() != max(1, round(cpus)):
         torch.set_num_threads(max(1, round(cpus)))
-
-
-def _prepared(function: StageFunction, records: Sequence[Any]) -> StageFunction:
-    """The function for these records, with what needs no GPU done; what goes wrong there comes up again in its turn."""
-    if not isinstance(function, TwoStep):
-        return function
-    try:
-        ready = function.prepare(records)
-    except Exception:
-        return function
-    return lambda some: function.run(records, ready) if some is records else function(some)
 
 
 class _Turns:

@@ -6,7 +6,7 @@ the clip there, by name. `pipeline.stages.locate` holds the annotators of boxes,
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from pipeline.models.captioning import Caption, Frames, Write, bound_texts, samp
 from pipeline.models.nouns import NounFinder, Subject
 from pipeline.records import Captioned, Encoded, Named, Rejected, grow
 from pipeline.sources import annotations
-from pipeline.stage import Stage
+from pipeline.stage import Stage, TwoStep
 from pipeline.stages import brought
 from shards import video as videos
 
@@ -24,6 +24,14 @@ SOURCE = "source"
 
 R = TypeVar("R", bound=Encoded)
 G = TypeVar("G", bound=Encoded)
+
+
+class _Prepared(NamedTuple, Generic[G]):
+    """A batch before the model is asked."""
+
+    answers: list[G | Rejected | None]  # None where the source does not bring one
+    asks: list[int]  # places of the records that the model is asked about
+    seen: Any  # what it sees of them
 
 
 class Annotator(Stage[R, G]):
@@ -49,15 +57,25 @@ class Annotator(Stage[R, G]):
         # A model is loaded once a record needs it: a source that brings everything never waits for one.
         asking = lru_cache(maxsize=1)(self._asking)
 
-        def annotate(batch: Sequence[R]) -> list[G | Rejected]:
+        def prepare(batch: Sequence[R]) -> _Prepared[G]:
             answers = [self._brought_or_rejected(record) for record in batch]
             left = [number for number, answer in enumerate(answers) if answer is None]
-            if left and self._model is not None:
-                for number, answer in zip(left, asking()([batch[number] for number in left]), strict=True):
+            asks = left if self._model is not None else []
+            return _Prepared(answers, asks, self._look([batch[number] for number in asks]) if asks else None)
+
+        def load(prepared: _Prepared[G]) -> None:
+            if prepared.asks:
+                asking()
+
+        def run(batch: Sequence[R], prepared: _Prepared[G]) -> list[G | Rejected]:
+            answers = list(prepared.answers)
+            if prepared.asks:
+                records = [batch[number] for number in prepared.asks]
+                for number, answer in zip(prepared.asks, asking()(records, prepared.seen), strict=True):
                     answers[number] = answer
             return [self._lacking() if answer is None else answer for answer in answers]
 
-        return annotate
+        return TwoStep(prepare, run, load)
 
     @property
     def _model(self) -> Any:
@@ -67,8 +85,12 @@ class Annotator(Stage[R, G]):
         """The answer where the source brings it."""
         raise NotImplementedError
 
-    def _asking(self) -> Callable[[Sequence[R]], list[G | Rejected]]:
-        """The model, loaded, as a function over the records that the source leaves open."""
+    def _look(self, records: Sequence[R]) -> Any:  # noqa: ARG002  those that see nothing but text
+        """What the model will see of these records: read and decoded while it is still at those before."""
+        return None
+
+    def _asking(self) -> Callable[[Sequence[R], Any], list[G | Rejected]]:
+        """The model, loaded, as a function over the records that the source leaves open and what it sees of them."""
         raise NotImplementedError
 
     def _brought_or_rejected(self, record: R) -> G | Rejected | None:
@@ -106,27 +128,32 @@ class Captioner(Annotator[Encoded, Captioned]):
         caption = self.template.format(subject=" and a ".join(nouns))
         return grow(Captioned, record, caption=caption, caption_author=f"template {self.template!r}")
 
-    def _asking(self) -> Callable[[Sequence[Encoded]], list[Captioned | Rejected]]:
+    def _look(self, records: Sequence[Encoded]) -> list[Frames]:
+        return self._shown(records, sampled)
+
+    def _asking(self) -> Callable[[Sequence[Encoded], Any], list[Captioned | Rejected]]:
         assert self.model is not None
         settings, write = self.model, self.model.open()
 
-        def ask(records: Sequence[Encoded]) -> list[Captioned | Rejected]:
-            answers = self._written(records, write, sampled)
+        def ask(records: Sequence[Encoded], clips: list[Frames]) -> list[Captioned | Rejected]:
+            answers = self._written(records, clips, write)
             faulty = [n for n, answer in enumerate(answers) if isinstance(answer, Rejected)]
             if settings.retry and faulty:
-                again = self._written([records[n] for n in faulty], write.again, sampled_anew)
+                some = [records[n] for n in faulty]
+                again = self._written(some, self._shown(some, sampled_anew), write.again)
                 for n, answer in zip(faulty, again, strict=True):
                     answers[n] = answer
             return answers
 
         return ask
 
-    def _written(
-        self, records: Sequence[Encoded], write: Write, choose: Callable[[int, int], tuple[int, ...]]
-    ) -> list[Captioned | Rejected]:
-        """What is written of the frames that are chosen of each clip."""
+    def _shown(self, records: Sequence[Encoded], choose: Callable[[int, int], tuple[int, ...]]) -> list[Frames]:
+        """The frames that are chosen of each clip."""
         assert self.model is not None
-        clips = [_clip(record, choose(record.num_frames, self.model.num_frames)) for record in records]
+        return [_clip(record, choose(record.num_frames, self.model.num_frames)) for record in records]
+
+    def _written(self, records: Sequence[Encoded], clips: Sequence[Frames], write: Write) -> list[Captioned | Rejected]:
+        """What is written of these frames of each clip."""
         captions = bound_texts(clips, write(clips))
         return [self._checked(record, *caption) for record, caption in zip(records, captions, strict=True)]
 
@@ -158,11 +185,11 @@ class Namer(Annotator[Captioned, Named]):
         nouns = brought.nouns(record)
         return grow(Named, record, subjects=nouns, namer=SOURCE) if nouns else None
 
-    def _asking(self) -> Callable[[Sequence[Captioned]], list[Named | Rejected]]:
+    def _asking(self) -> Callable[[Sequence[Captioned], Any], list[Named | Rejected]]:
         assert self.model is not None
         model = self.model
 
-        def ask(records: Sequence[Captioned]) -> list[Named | Rejected]:
+        def ask(records: Sequence[Captioned], _: None) -> list[Named | Rejected]:
             find, who = _finder(model)
             found = find([record.caption for record in records])
             return [self._named(record, subjects, who) for record, subjects in zip(records, found, strict=True)]

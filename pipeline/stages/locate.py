@@ -9,7 +9,7 @@ from pydantic import Discriminator, Field, StrictInt, Tag
 from pipeline.models.choices import DetectorModel, SegmenterModel
 from pipeline.models.deva_tracker import DevaSemiOnline, DevaTracker
 from pipeline.models.sam2_tracker import Sam2Tracker
-from pipeline.models.tracking import EmptyMask, Frame
+from pipeline.models.tracking import Ahead, EmptyMask, Frame
 from pipeline.records import (
     Detection,
     Encoded,
@@ -51,12 +51,14 @@ class Grounder(Annotator[Named, Grounded]):
             return None
         return grow(Grounded, record, subject=record.subjects[0], detections=found, detector=SOURCE)
 
-    def _asking(self) -> Callable[[Sequence[Named]], list[Grounded | Rejected]]:
+    def _look(self, records: Sequence[Named]) -> list[dict[int, Frame]]:
+        return [_frames(record, frame_numbers(self.frames, record.num_frames)) for record in records]
+
+    def _asking(self) -> Callable[[Sequence[Named], Any], list[Grounded | Rejected]]:
         assert self.model is not None
         detect, who = self.model.open(), f"grounding dino {self.model.size}"
 
-        def ask(records: Sequence[Named]) -> list[Grounded | Rejected]:
-            looks = [_look(record, frame_numbers(self.frames, record.num_frames)) for record in records]
+        def ask(records: Sequence[Named], looks: list[dict[int, Frame]]) -> list[Grounded | Rejected]:
             questions = [
                 (frame, record.subjects) for record, look in zip(records, looks, strict=True) for frame in look.values()
             ]
@@ -80,7 +82,7 @@ def _frame_number(frame: FrameNumber, num_frames: int) -> int:
     return min(frame, num_frames - 1) if frame >= 0 else max(frame + num_frames, 0)
 
 
-def _look(record: Encoded, numbers: Sequence[int]) -> dict[int, Frame]:
+def _frames(record: Encoded, numbers: Sequence[int]) -> dict[int, Frame]:
     """Those frames of the clip, in that order."""
     rising = sorted(numbers)
     frames = dict(zip(rising, videos.frames(record.path, rising), strict=True))
@@ -111,12 +113,15 @@ class Segmenter(Annotator[Grounded, Segmented]):
         segments = brought.segments(record)
         return grow(Segmented, record, segments=segments, segmenter=SOURCE) if segments else None
 
-    def _asking(self) -> Callable[[Sequence[Grounded]], list[Segmented | Rejected]]:
+    def _look(self, records: Sequence[Grounded]) -> list[Frame]:
+        return [_detected_frame(record) for record in records]
+
+    def _asking(self) -> Callable[[Sequence[Grounded], Any], list[Segmented | Rejected]]:
         assert self.model is not None
         segment, who = self.model.open(), f"segment anything {self.model.size}"
 
-        def ask(records: Sequence[Grounded]) -> list[Segmented | Rejected]:
-            found = segment([(_detected_frame(record), record.detections) for record in records])
+        def ask(records: Sequence[Grounded], frames: list[Frame]) -> list[Segmented | Rejected]:
+            found = segment([(frame, record.detections) for frame, record in zip(frames, records, strict=True)])
             return [
                 grow(Segmented, record, segments=segments, segmenter=who)
                 if segments
@@ -130,7 +135,7 @@ class Segmenter(Annotator[Grounded, Segmented]):
 def _detected_frame(record: Grounded) -> Frame:
     """The frame of the record's detections, which are all of one; the first where there is none."""
     (number,) = {detection.frame for detection in record.detections} or {0}
-    return _look(record, (number,))[number]
+    return _frames(record, (number,))[number]
 
 
 def _kind_of_tracker(settings: Any) -> str:
@@ -148,6 +153,10 @@ TrackerModel: TypeAlias = Annotated[
 ]
 
 _TRACKERS = {DevaTracker: "deva", DevaSemiOnline: "deva semi-online", Sam2Tracker: "sam 2"}
+
+
+AHEAD_BYTES = 512 << 20
+"""Of frames that are decoded before the tracker has time for them; those behind are decoded as it asks for them."""
 
 
 class Tracker(Annotator[Segmented, Tracked]):
@@ -174,13 +183,23 @@ class Tracker(Annotator[Segmented, Tracked]):
         tracks = brought.followed(record)
         return grow(Tracked, record, tracks=tracks, tracker=SOURCE) if tracks else None
 
-    def _asking(self) -> Callable[[Sequence[Segmented]], list[Tracked | Rejected]]:
+    def _look(self, records: Sequence[Segmented]) -> list[Ahead]:
+        return [self._begin(record, AHEAD_BYTES // len(records)) for record in records]
+
+    def _begin(self, record: Segmented, most: int) -> Ahead:
+        """The frames that the tracker asks for first, in at most so many bytes."""
+        seeds = [] if isinstance(self.model, DevaSemiOnline) else [s.detection.frame for s in record.segments]
+        first, room = min(seeds, default=0), most // (record.height * record.width * 3)
+        numbers = range(first, min(record.num_frames, first + room))
+        return Ahead(zip(numbers, videos.frames(record.path, numbers), strict=True)) if numbers else Ahead()
+
+    def _asking(self) -> Callable[[Sequence[Segmented], Any], list[Tracked | Rejected]]:
         assert self.model is not None
         track, who = self._tracking(), _TRACKERS[type(self.model)]
 
-        def ask_one(record: Segmented) -> Tracked | Rejected:
+        def ask_one(record: Segmented, ahead: Ahead) -> Tracked | Rejected:
             try:
-                tracks = track(record)
+                tracks = track(record, ahead)
             except EmptyMask as error:
                 return Rejected(stage=self.name, why=error.why, value=error.value)
             present = tuple(found for found in tracks if any(mask is not None for mask in found.masks))
@@ -188,15 +207,17 @@ class Tracker(Annotator[Segmented, Tracked]):
                 return Rejected(stage=self.name, why="no mask in any frame", value=None)
             return grow(Tracked, record, tracks=present, tracker=who)
 
-        return lambda records: [ask_one(record) for record in records]
+        return lambda records, aheads: [ask_one(record, ahead) for record, ahead in zip(records, aheads, strict=True)]
 
-    def _tracking(self) -> Callable[[Segmented], tuple[Tracklet, ...]]:
+    def _tracking(self) -> Callable[[Segmented, Ahead], tuple[Tracklet, ...]]:
         assert self.model is not None
         if isinstance(self.model, DevaSemiOnline):
             find = self.model.open()
-            return lambda record: _subject_first(record, find(record.path, record.num_frames, record.subject))
+            return lambda record, ahead: _subject_first(
+                record, find(record.path, record.num_frames, record.subject, ahead)
+            )
         follow = self.model.open()
-        return lambda record: follow(record.path, record.num_frames, record.segments)
+        return lambda record, ahead: follow(record.path, record.num_frames, record.segments, ahead)
 
 
 def _subject_first(record: Segmented, tracks: tuple[Tracklet, ...]) -> tuple[Tracklet, ...]:

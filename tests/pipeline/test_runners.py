@@ -1,5 +1,6 @@
 """Runners: what a worker promises of every job, on either runner."""
 
+import json
 import os
 import signal
 import threading
@@ -7,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
@@ -141,6 +142,19 @@ def test_work_begins_with_the_workers_that_the_cluster_has_room_for(ray_cluster:
         assert len(outcomes(workers, *map(str, range(30)))) == 30
 
 
+def test_the_autoscaler_is_asked_for_gpus_and_let_off_at_the_end(ray_cluster: None) -> None:  # noqa: ARG001
+    from ray._private.ray_constants import AUTOSCALER_RESOURCE_REQUEST_CHANNEL
+    from ray.experimental.internal_kv import _internal_kv_get
+
+    def asked() -> Any:
+        return json.loads(_internal_kv_get(AUTOSCALER_RESOURCE_REQUEST_CHANNEL) or b"[]")
+
+    with ray_runner("auto", Scheduling(workers=1, gpus=3))([Picky()]) as workers:
+        assert len(outcomes(workers, "a", "b")) == 2
+        assert asked() == [{"GPU": 1.0}] * 3
+    assert asked() == []
+
+
 def test_a_runner_needs_a_worker() -> None:
     with pytest.raises(ValueError, match="workers"):
         scheduling(workers=0)
@@ -202,7 +216,7 @@ def test_the_next_job_is_prepared_while_one_is_in_work_and_they_take_turns() -> 
                 prepared.wait()
                 return f"frames of {batch[0].id}"
 
-            def run(batch: Sequence[Video], frames: str) -> list[Video]:
+            def run(batch: Sequence[Video], frames: str) -> list[Video | Rejected]:
                 log.append(f"begin {frames}")
                 log.append(f"end {frames}")
                 return list(batch)
