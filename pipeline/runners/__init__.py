@@ -55,6 +55,9 @@ class Workers(Protocol):
     def collect(self) -> list[Answer]:
         """Wait a moment for answers; none may come. Raises `StorageError` where the storage stays away."""
 
+    def no_more(self) -> None:
+        """Nothing new enters the line: what is put from now on comes of what is under way."""
+
     def drain(self) -> list[tuple[int, Any]]:
         """Begin nothing more; returns the (stage, record) that no worker has in hand."""
 

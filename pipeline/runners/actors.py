@@ -118,7 +118,9 @@ class _Actors:
         self._actors: dict[str, Any] = {}
         self._waits: dict[Any, tuple[str, int | None]] = {}  # reference -> worker and ticket; None: its being up
         self._looked = -math.inf
-        self.room, self.put, self.drain = self._scheduler.room, self._scheduler.put, self._scheduler.drain
+        self._asked = 0  # GPUs, of the autoscaler
+        self.room, self.put = self._scheduler.room, self._scheduler.put
+        self.no_more, self.drain = self._scheduler.no_more, self._scheduler.drain
 
     def state(self) -> tuple[list[StageState], list[PoolState]]:
         return self._scheduler.state()
@@ -132,15 +134,25 @@ class _Actors:
         return self._scheduler.answers()
 
     def stop(self) -> None:
+        self._ask(0)
         for actor in self._actors.values():
             self._ray.kill(actor)
 
     def _look(self) -> None:
-        """Which machines the cluster has now."""
+        """Which machines the cluster has now, and which it should have."""
         if time.monotonic() - self._looked >= LOOK:
             self._looked = time.monotonic()
             alive = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
             self._scheduler.resize([Node(cpus=has.get("CPU", 0.0), gpus=has.get("GPU", 0.0)) for has in alive])
+            self._ask(self._scheduler.gpus_wanted())
+
+    def _ask(self, gpus: int) -> None:
+        """Have the cluster's autoscaler see to so many GPUs; a cluster without one takes no notice."""
+        if gpus != self._asked:
+            from ray.autoscaler.sdk import request_resources
+
+            request_resources(bundles=[{"GPU": 1.0}] * gpus)
+            self._asked = gpus
 
     def _act(self, commands: Sequence[Command]) -> None:
         for command in commands:

@@ -28,7 +28,8 @@ class _Local:
         self._functions = Functions(stages)
         self._scheduler = Scheduler(stages, ALONE, time.monotonic)
         self._scheduler.resize([Node(cpus=float("inf"), gpus=1.0)])
-        self.room, self.put, self.drain = self._scheduler.room, self._scheduler.put, self._scheduler.drain
+        self.room, self.put = self._scheduler.room, self._scheduler.put
+        self.no_more, self.drain = self._scheduler.no_more, self._scheduler.drain
 
     def state(self) -> tuple[list[StageState], list[PoolState]]:
         return self._scheduler.state()

@@ -1,6 +1,7 @@
 """The scheduler: queues, jobs to free workers, and what becomes of work whose worker dies or hangs."""
 
 import heapq
+import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -83,7 +84,7 @@ class Scheduler:
         self._answers: list[Answer] = []
         self._commands: list[Command] = []
         self._nodes: tuple[Node, ...] | None = None
-        self._draining = False
+        self._draining = self._ending = False
         self._paused_until = self._outage_since = self._outage_pause = 0.0
         self._next_sizing = float("-inf")
 
@@ -107,6 +108,10 @@ class Scheduler:
         """What became of records since the last call."""
         answers, self._answers = self._answers, []
         return answers
+
+    def no_more(self) -> None:
+        """Nothing new enters the line: what is put from now on comes of what is under way."""
+        self._ending = True
 
     def drain(self) -> list[tuple[int, Any]]:
         """Send nothing more; returns what no worker has in hand."""
@@ -133,6 +138,13 @@ class Scheduler:
         if tuple(nodes) != self._nodes:
             self._nodes = tuple(nodes)
             self._next_sizing = self._clock()
+
+    def gpus_wanted(self) -> int:
+        """GPUs that an autoscaler should see to: those to be had in all, at the end those that still have work."""
+        if self.settings.gpus is None:
+            return 0
+        useful = sum(self._wanted(pool) * pool.needs.gpus for pool in self._pools.values())
+        return min(self.settings.gpus, math.ceil(useful)) if self._ending else self.settings.gpus
 
     def up(self, name: str) -> None:
         """A worker is ready for work."""
@@ -246,7 +258,7 @@ class Scheduler:
             PoolState(
                 name=pool.name,
                 stages=tuple(self._stages[n].name for n in sorted(pool.stages)),
-                wanted=pool.wanted,
+                wanted=self._wanted(pool),
                 starting=pool.starting,
                 up=pool.up,
                 busy_seconds=pool.busy_seconds,
@@ -380,7 +392,7 @@ class Scheduler:
 
     def _staff(self, pool: Pool) -> None:
         """Start what is missing, all at once; let go of what is too much, never of a worker that loads."""
-        missing = pool.wanted - pool.staying
+        missing = self._wanted(pool) - pool.staying
         for _ in range(missing):
             self._start(pool)
         if missing < 0:
@@ -393,6 +405,24 @@ class Scheduler:
             del pool.workers[worker.name], self._workers[worker.name]
             pool.file(worker)
             pool.count(self._clock())
+
+    def _wanted(self, pool: Pool) -> int:
+        """Workers that a pool should have: at the end no more than records come to it, so that machines get free.
+
+        The pool without a GPU keeps one, for shards that are packed once their last clip is decided.
+        """
+        if not self._ending:
+            return pool.wanted
+        return min(pool.wanted, max(self._coming(pool.stages[0]), pool.name == SHARED))
+
+    def _coming(self, stage: int) -> int:
+        """Records that may still come to a stage, those in work there among them; of a video as many as before."""
+        coming = 0.0
+        for number in range(stage + 1):
+            if number and self._rates[number - 1].answered:
+                coming *= max(1.0, self._arrived[number] / self._rates[number - 1].answered)
+            coming += self._at[number]
+        return math.ceil(coming)
 
     def _start(self, pool: Pool) -> None:
         worker = Worker(f"{pool.name}.{next(self._names)}", pool)

@@ -13,6 +13,7 @@ class Scheduling(Settings):
 
     workers: PositiveInt | None = None  # that the stages without a GPU share; None: as many as the cluster has CPUs for
     gpu_workers: PositiveInt | None = None  # of each stage with a GPU; None: by measured rates
+    gpus: PositiveInt | None = None  # to be had in all, asked of the cluster's autoscaler; None: those that are there
     ahead: PositiveInt = 2  # jobs a worker holds: the one in work, and those that are prepared meanwhile
     open_least: PositiveInt = 64  # records under way at a time; more where the workers need more
     open_bytes: PositiveInt = 1 << 30  # of records under way, as JSON: nothing more is begun above it

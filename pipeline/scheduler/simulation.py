@@ -93,6 +93,8 @@ class Simulation:
         while waiting or self._scheduler.busy:
             while waiting and self._scheduler.room() > 0:
                 self._scheduler.put(0, waiting.pop())
+            if not waiting:
+                self._scheduler.no_more()
             self._act(self._scheduler.commands())
             for answer in self._scheduler.answers():
                 self._settle(answer)

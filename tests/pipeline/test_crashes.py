@@ -235,11 +235,13 @@ class UnorderedWorkers:
         self._functions = Functions(stages)
         self._random = random
         self._waiting: list[tuple[int, Any]] = []
+        self._whole = False
 
     def room(self) -> int:
         return 5 - len(self._waiting)
 
     def put(self, stage: int, record: Any, size: int = 0) -> None:  # noqa: ARG002
+        assert not (self._whole and isinstance(record, Video)), "a video came after the last"
         self._waiting.append((stage, record))
 
     def collect(self) -> list[Answer]:
@@ -251,6 +253,9 @@ class UnorderedWorkers:
         job = Job(stage=stage, records=tuple(record for _, record in batch))
         done = self._functions.answer(stage, job.records)
         return [Answer(job=job, outcomes=done.outcomes, seconds=done.seconds, worker="")]
+
+    def no_more(self) -> None:
+        self._whole = True
 
     def drain(self) -> list[tuple[int, Any]]:
         left, self._waiting = self._waiting, []

@@ -307,8 +307,8 @@ def test_workers_change_pools_once_their_times_are_known() -> None:
     """At the start nothing is known, and pools share alike; tracking takes nine tenths of the work."""
     stages = [stage("ground", 1.0, gpus=1, load=10), stage("track", 9.0, gpus=1, load=10)]
     run = Simulation(stages, [Node(cpus=32, gpus=10)], Scheduling()).run(range(1500))
-    pools = {pool.name: pool.up for pool in run.pools}
-    assert pools == {"ground": 1, "track": 9}
+    up = {pool.name: pool.up_seconds for pool in run.pools}
+    assert up["track"] > 6 * up["ground"]  # nine to one, but for the beginning
     assert run.seconds < 1.15 * 1500 * 10 / 10
 
 
@@ -320,6 +320,42 @@ def test_a_machine_that_comes_is_used_and_one_that_goes_is_missed_only_in_speed(
     halved = Simulation(stages, [NODE] * 2, Scheduling(), losses=[(50.0, 1)]).run(range(800))
     assert len(halved.outputs) == 800
     assert helped.seconds < halved.seconds < alone.seconds
+
+
+def test_at_the_end_workers_to_whom_nothing_comes_are_let_go_and_their_machines_with_them() -> None:
+    hands = Hands(stage("cut", 1.0), stage("track", 1.0, gpus=1), nodes=[NODE] * 2, gpus=12, workers=1, ahead=1)
+    hands.begin()
+    assert hands.scheduler.gpus_wanted() == 12
+    for name in "abcde":
+        hands.scheduler.put(1, name)
+    jobs = hands.sent()
+    hands.scheduler.no_more()
+    stops = [command for command in hands.act() if isinstance(command, Stop)]
+    assert len(stops) == 3
+    assert not {stop.worker for stop in stops} & {job.worker for job in jobs}
+    assert hands.scheduler.gpus_wanted() == 5
+    for job in jobs[:4]:
+        hands.scheduler.answered(job.worker, job.ticket, job.records, 1.0)
+    assert len([command for command in hands.act() if isinstance(command, Stop)]) == 4
+    assert hands.scheduler.gpus_wanted() == 1
+    hands.scheduler.answered(jobs[4].worker, jobs[4].ticket, jobs[4].records, 1.0)
+    hands.act()
+    assert [pool.up for pool in hands.scheduler.state()[1]] == [0, 1]  # one packs the last shard
+
+
+def test_a_video_that_is_still_cut_keeps_workers_for_the_clips_that_it_will_give() -> None:
+    hands = Hands(stage("cut", 1.0), stage("track", 1.0, gpus=1), nodes=[NODE], workers=1, ahead=1)
+    for name in ("first", "second"):
+        hands.scheduler.put(0, name)
+    (job,) = hands.begin()
+    hands.scheduler.answered(job.worker, job.ticket, job.records, 1.0)
+    for n in range(4):
+        hands.scheduler.put(1, n)
+    for send in hands.sent():
+        if send.stage:
+            hands.scheduler.answered(send.worker, send.ticket, send.records, 1.0)
+    hands.scheduler.no_more()  # the second video is in work, and will give about as many clips as the first
+    assert not [command for command in hands.act() if isinstance(command, Stop)]
 
 
 # --- flow
