@@ -73,7 +73,7 @@ class Scheduler:
         self._queues: list[deque[Item]] = [deque() for _ in stages]
         self._at: list[int] = [0] * len(stages)  # records at each stage: queued, delayed, suspected or in hand
         self._arrived: list[int] = [0] * len(stages)  # records that came to each stage
-        self._open = self._bytes = 0
+        self._open = self._bytes = self._most = 0
         self._rates = [Rates() for _ in stages]
         self._batches = Batches()
         self._tickets = count()
@@ -220,6 +220,7 @@ class Scheduler:
             item = heapq.heappop(self._delayed)[2]
             self._queues[item.stage].append(item)
         self._size(now)
+        self._most = self._limit()
         for pool in self._pools.values():
             self._staff(pool)
             if now >= self._paused_until and not self._draining:
@@ -282,7 +283,7 @@ class Scheduler:
         """For an idle worker whatever waits, shared with the other idle ones; ahead of need only whole batches."""
         for stage in pool.stages:
             queue = self._queues[stage]
-            if not queue:
+            if not queue or self._is_full_behind(stage):
                 continue
             asked = self._stages[stage].needs.batch
             if not in_hand:
@@ -291,6 +292,14 @@ class Scheduler:
                 continue
             return self._taken(queue, stage, asked)
         return []
+
+    def _is_full_behind(self, stage: int) -> bool:
+        """Whether more would only pile up: one video may give a thousand clips, which `room` could not foresee.
+
+        The last stage at which there is anything is never held up.
+        """
+        behind = sum(self._at[stage + 1 :])
+        return behind >= self._most or (behind > 0 and self._bytes >= self.settings.open_bytes)
 
     def _taken(self, queue: deque[Item], stage: int, asked: int) -> list[Item]:
         items: list[Item] = []

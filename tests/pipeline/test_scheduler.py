@@ -406,6 +406,29 @@ def test_only_so_much_is_under_way() -> None:
     assert fat.scheduler.room() == 0
 
 
+@pytest.mark.parametrize(("open_bytes", "most"), [(1 << 30, 8), (40, 4)])
+def test_clips_of_one_long_video_do_not_pile_up_before_a_slow_stage(open_bytes: int, most: int) -> None:
+    """By count, and by bytes: fifty clips of ten bytes come at once, and nobody tracks."""
+    stages = stage("encode", 1.0), stage("track", 1.0, gpus=1)
+    one = [Node(cpus=1, gpus=1)]
+    hands = Hands(*stages, open_least=8, open_bytes=open_bytes, nodes=one, workers=1, ahead=1)
+    for n in range(50):
+        hands.scheduler.put(0, n, size=0)
+    jobs, through = hands.begin(), 0
+    while jobs:
+        job = jobs.pop()
+        if job.stage == 0:
+            hands.scheduler.answered(job.worker, job.ticket, job.records, 1.0)
+            hands.scheduler.put(1, job.records[0], size=10)
+            through += 1
+            jobs += hands.sent()
+        else:
+            tracking = job
+    assert through == most
+    hands.scheduler.answered(tracking.worker, tracking.ticket, tracking.records, 1.0)
+    assert {job.stage for job in hands.sent()} == {0, 1}
+
+
 def test_a_whole_batch_waits_behind_the_one_in_work_but_no_part_of_one() -> None:
     hands = Hands(stage("cut", 1.0), stage("ground", 1.0, gpus=1, batch=4), nodes=[Node(cpus=1, gpus=1)], workers=1)
     hands.begin()
