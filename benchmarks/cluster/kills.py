@@ -34,6 +34,7 @@ CLIPS = 24
 KINDS = ("driver", "worker", "machine")
 WEIGHTS = (4, 5, 1)  # a machine takes longest to be missed
 MOST_KILLS = 10  # of one build
+MOST_LIVES = 50  # of one build: its driver ends by kills, and with a machine that was lost
 LONGEST = 600.0  # seconds that a build may take after a kill: more is a hang
 
 UNBLAMED = Scheduling(workers=1, gpu_workers=1, strikes=1000, start_failures=1000)
@@ -60,14 +61,14 @@ def kills(folder: Path, wanted: int, minutes: float = float("inf")) -> list[Line
     path = folder / "ordeals.jsonl"
     done = [json.loads(text) for text in path.read_text().splitlines()] if path.exists() else []
     ends = time.monotonic() + 60 * minutes
-    with suppress(StopIteration), machines(2) as cluster:
-        for ordeal in ordeals(folder, cluster, seed=len(done)):
-            done.append(asdict(ordeal))
+    with machines(2) as cluster:
+        for one in ordeals(folder, cluster, seed=len(done)):
+            done.append(asdict(one))
             with path.open("a") as log:
                 log.write(json.dumps(done[-1]) + "\n")
             if sum(len(o["kills"]) for o in done) >= wanted or time.monotonic() > ends:
                 break
-    counts = Counter(kind for ordeal in done for kind in ordeal["kills"])
+    counts = Counter(kind for one in done for kind in one["kills"])
     return [
         line("kills survived", float(counts.total()), goal=f">= {wanted}"),
         *(line(f"of them of a {kind}", float(counts[kind])) for kind in KINDS),
@@ -92,8 +93,7 @@ def ordeals(folder: Path, cluster: Machines, *, seed: int = 0) -> Iterator[Ordea
 def _undisturbed(folder: Path) -> tuple[str, Path]:
     """The source, and what nobody disturbed made of it."""
     source, whole = write_source(folder / "source.parquet", CLIPS), folder / "undisturbed" / "clips"
-    if not whole.exists():
-        build(source, str(whole), recipe(), local)
+    build(source, str(whole), recipe(), local)  # where it stands already, nothing is done
     return source, whole
 
 
@@ -141,9 +141,13 @@ class _Life:
         self._context.set_forkserver_preload([__name__])
         self._call = (source, str(out), str(self.moves), address)
         self.moves.parent.mkdir(parents=True, exist_ok=True)
+        self._lives = 0
         self.driver = self._begin()
 
     def _begin(self) -> BaseProcess:
+        self._lives += 1
+        if self._lives > MOST_LIVES:
+            raise RuntimeError(f"the build of {self._call[1]} ends with an error whenever it is started")
         driver = self._context.Process(target=_live, args=self._call)
         driver.start()
         return driver
