@@ -17,13 +17,14 @@ PEAKS = {"H100": 989e12, "H200": 989e12, "A100": 312e12, "B200": 2250e12}
 def step_flops(base: VideoBase, settings: ModelSettings, num_frames: int, height: int, width: int) -> float:
     """FLOPs of the model forward and backward for one clip, counted on the meta device; the VAE and the text encoder
     are not in it."""
+    frozen: Any = base.unet
     with torch.device("meta"):
-        unet: Any = type(base.unet).from_config(base.unet.config)
+        unet: Any = type(frozen).from_config(frozen.config)
         model = DreamVideo2.beside(unet, settings)
-        channels, stride = base.unet.config.in_channels, base.stride
+        channels, stride = frozen.config.in_channels, base.stride
         latents = torch.zeros(1, channels, num_frames, height // stride, width // stride)
         words = base.text_encoder.config.max_position_embeddings
-        text = torch.zeros(1, words, base.unet.config.cross_attention_dim)
+        text = torch.zeros(1, words, frozen.config.cross_attention_dim)
         conditions = Conditions(
             text=text,
             masks=torch.zeros(1, num_frames, height, width),
@@ -47,7 +48,7 @@ def published_peak(device: torch.device) -> float | None:
 def measured_gemm(device: torch.device, dtype: torch.dtype) -> float:
     """FLOP a second that a large matrix product reaches, the best of several."""
     size = 8192 if device.type == "cuda" else 512
-    a = torch.randn(size, size, device=device, dtype=dtype)
+    a = torch.full((size, size), 1 / size, device=device, dtype=dtype)  # draws nothing: a run's generator is its own
     best = float("inf")
     for _ in range(6):
         _wait(device)

@@ -1,6 +1,6 @@
 """What a training step computes: from a batch to the losses of Eq. 6, everything random drawn for each clip alone."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from einops import rearrange
@@ -26,13 +26,14 @@ class Learner:
 
     def __init__(self, base: VideoBase, settings: ModelSettings) -> None:
         self.base = base
+        self._scheduler: Any = base.scheduler
         self.settings = settings
 
     def losses(self, model: nn.Module, batch: Batch) -> Losses:
         """Of a batch on the model's device; `model` may be wrapped by DDP."""
         latents = rearrange(self.base.encode(batch.frames), "b f c h w -> b c f h w").float()
         noise, timesteps = self.drawn(batch, latents)
-        noisy = self.base.scheduler.add_noise(latents, noise, timesteps)
+        noisy = self._scheduler.add_noise(latents, noise, timesteps)
         conditions = self.conditions(batch)
         predicted = model(noisy, timesteps, conditions)
         how = self.settings.reference.mask_resize if self.settings.reference else "area"
@@ -55,7 +56,7 @@ class Learner:
 
     def drawn(self, batch: Batch, latents: Tensor) -> Drawn:
         """Drawn on the CPU by each clip's own seed, so that neither the device nor the other clips change it."""
-        steps = int(self.base.scheduler.config.num_train_timesteps)
+        steps = int(self._scheduler.config.num_train_timesteps)
         noises, offsets, timesteps = [], [], []
         for seed in batch.noise_seeds.tolist():
             generator = torch.Generator().manual_seed(seed)

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import distributed
@@ -47,7 +47,8 @@ class Ranks:
             return make()
         held: list[Any] = [_tried(make) if self.leads else None]
         distributed.broadcast_object_list(held, src=0)
-        return _found(held)
+        tried: tuple[A, str | None] = held[0]
+        return _found(tried)
 
     def agreed_by_all(self, make: Callable[[], A]) -> A:
         """What each makes for itself; where one of them raises ValueError, all do."""
@@ -55,18 +56,19 @@ class Ranks:
         for error in self.gathered(own[1]):
             if error is not None:
                 raise ValueError(error)
-        return _found([own])
+        return _found(own)
 
 
-def _tried(make: Callable[[], A]) -> tuple[A | None, str | None]:
+def _tried(make: Callable[[], A]) -> tuple[A, str | None]:
+    """What `make` gives, or why it gives nothing."""
     try:
         return make(), None
     except ValueError as error:
-        return None, str(error)
+        return cast(A, None), str(error)
 
 
-def _found(held: list[tuple[Any, str | None]]) -> Any:
-    value, error = held[0]
+def _found(tried: tuple[A, str | None]) -> A:
+    value, error = tried
     if error is not None:
         raise ValueError(error)
     return value

@@ -62,7 +62,7 @@ def train(
         state = trainee.load(storage, step) if step else None
         passes, share = _passes(recipe, ranks)
         stream = ranks.agreed_by_all(lambda: open_stream(dataset, recipe.loader, share, state))
-        with _memory_told(recipe, ranks.device):
+        with memory_told(recipe, ranks.device):
             return _Run(storage, recipe, ranks, base, trainee, stream, passes, stopping).run(step)
 
 
@@ -281,7 +281,7 @@ def _passes(recipe: TrainRecipe, ranks: Ranks) -> tuple[int, Share]:
 
 
 @contextmanager
-def _memory_told(recipe: TrainRecipe, device: torch.device) -> Iterator[None]:
+def memory_told(recipe: TrainRecipe, device: torch.device) -> Iterator[None]:
     """Too little memory, as one line that says what to lower."""
     try:
         yield
