@@ -13,8 +13,10 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 from shards import Storage
@@ -23,6 +25,7 @@ from training.model.base import VideoBase
 from training.model.dreamvideo2 import DreamVideo2
 from training.trainer import checkpoints
 from training.trainer.log import Moment, moments
+from training.trainer.previews import COLOUR
 from training.trainer.recipe import TrainRecipe, load_train_recipe, train_recipe_names
 from training.trainer.run import Summary, memory_told, train
 
@@ -149,6 +152,23 @@ def test_the_average_follows_the_weights(whole: Path) -> None:
     last, average = weights(whole), weights(whole, name="ema")
     assert last.keys() == average.keys()
     assert any(not torch.equal(last[key], average[key]) for key in last)
+
+
+def test_previews_show_target_and_generated_clip_with_their_boxes(
+    whole: Path, tiny_base: Path, clips_folder: Path, tmp_path: Path
+) -> None:
+    """And change nothing about the run."""
+    run = tmp_path / "run"
+    changes = ("previews.every=3", "previews.count=1", "previews.num_inference_steps=2")
+    train(str(clips_folder), str(run), recipe(tiny_base, *changes))
+    assert sorted(path.name for path in (run / "previews").iterdir()) == ["step-00000003-0.gif", "step-00000005-0.gif"]
+    with Image.open(run / "previews" / "step-00000003-0.gif") as gif:
+        assert (gif.size, gif.n_frames) == ((48, 16), 3)  # type: ignore[attr-defined]
+        pixels = np.asarray(gif.convert("RGB")).astype(int)
+    red = np.abs(pixels - COLOUR).sum(-1) < 60
+    assert red[:, :24].any()
+    assert np.array_equal(red[:, :24], red[:, 24:])
+    assert_same_run(whole, run)
 
 
 # --- going on

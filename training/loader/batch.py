@@ -39,6 +39,11 @@ class Batch:
     def __len__(self) -> int:
         return len(self.keys)
 
+    def first(self, count: int) -> Self:
+        """Its first `count` clips, or all of fewer."""
+        tuples = {name: getattr(self, name)[:count] for name in ("captions", "nouns", "keys")}
+        return replace(self._each(lambda tensor: tensor[:count]), **tuples)
+
     def to(self, device: torch.device) -> Self:
         """The same batch with its tensors on `device`."""
         return self._each(lambda tensor: tensor.to(device, non_blocking=True))

@@ -20,6 +20,7 @@ from training.trainer import flops
 from training.trainer.checkpoints import Checkpoints
 from training.trainer.learner import Learner
 from training.trainer.log import Log, Moment, tell
+from training.trainer.previews import Previewer
 from training.trainer.ranks import Ranks, joined
 from training.trainer.recipe import TrainRecipe
 from training.trainer.run_folder import opened_run
@@ -86,6 +87,8 @@ class _Run:
         self.network: nn.Module = trainee.model.train()
         if ranks.world > 1:
             self.network = DistributedDataParallel(trainee.model, broadcast_buffers=False)
+        self.storage, self.base = storage, base
+        self.previewer: Previewer | None = None
         self.checkpoints = Checkpoints(storage, recipe.saves.keep)
         self.log = Log(storage, tensorboard=recipe.tensorboard) if ranks.leads else None
         self.meter = _Meter.of(recipe, base, ranks)
@@ -100,6 +103,7 @@ class _Run:
                 step += 1
                 if step % self.recipe.saves.every == 0 or step == self.recipe.steps or stopped:
                     self._save(step)
+                self._preview(step)
             self.checkpoints.wait()
         finally:
             batches.close()
@@ -118,9 +122,11 @@ class _Run:
             batch = next(batches)
             tally.waited += time.perf_counter() - asked
             self.position = batch.end
+            batch = batch.to(self.ranks.device)
+            self._keep_for_previews(batch)
             last = number == self.passes - 1
             with nullcontext() if last or self.ranks.world == 1 else self.network.no_sync():  # type: ignore[operator]
-                losses = self.learner.losses(self.network, batch.to(self.ranks.device))
+                losses = self.learner.losses(self.network, batch)
                 (losses.loss / self.passes).backward()  # type: ignore[no-untyped-call]
             tally.add(batch, *losses)
         norm = self.trainee.clipped_norm()
@@ -154,10 +160,28 @@ class _Run:
                 tell(_line(moment, self.recipe.steps))
         return moment, means["stop"] > 0
 
+    def _keep_for_previews(self, batch: Batch) -> None:
+        """The first batch of this start: its clips are what is generated."""
+        previews = self.recipe.previews
+        if previews is not None and self.previewer is None and self.ranks.leads:
+            self.previewer = Previewer(
+                base=self.base, learner=self.learner, settings=previews, batch=batch.first(previews.count)
+            )
+
+    def _preview(self, step: int) -> None:
+        previews = self.recipe.previews
+        if previews is None or self.previewer is None or self.log is None:
+            return
+        if step % previews.every == 0 or step == self.recipe.steps:
+            self.log.event({"step": step, "previews": self.previewer.draw(self.trainee.model, self.storage, step)})
+
     def _save(self, step: int) -> None:
-        if self.ranks.leads:
-            stream = self.stream.state(self.position).to_json()
+        if self.log is not None:
+            began, stream = time.perf_counter(), self.stream.state(self.position).to_json()
             self.checkpoints.save(lambda: self.trainee.snapshot(step, stream))
+            self.log.event(
+                {"step": step, "save_stall": time.perf_counter() - began}
+            )  # seconds that the run stood still
 
     def _diverged(self, step: int, means: dict[str, float], tally: "_Tally") -> None:
         """Nothing is updated or saved: the last checkpoint is from before."""
