@@ -11,11 +11,12 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 from benchmarks.cluster.machines import Machines, machines
 from benchmarks.cluster.played import Part, played, write_source
@@ -68,6 +69,11 @@ def kills(folder: Path, wanted: int, minutes: float = float("inf")) -> list[Line
                 log.write(json.dumps(done[-1]) + "\n")
             if sum(len(o["kills"]) for o in done) >= wanted or time.monotonic() > ends:
                 break
+    return told(done, wanted)
+
+
+def told(done: Sequence[Mapping[str, Any]], wanted: int) -> list[Line]:
+    """What many ordeals, as `asdict` gives them, came to."""
     counts = Counter(kind for one in done for kind in one["kills"])
     return [
         line("kills survived", float(counts.total()), goal=f">= {wanted}"),
