@@ -11,8 +11,10 @@ import pytest
 import yaml
 
 import dreamreel
+from pipeline.recipe import load_recipe
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
+PAGE = (DEPLOY / "README.md").read_text()
 
 
 def commands(path: Path) -> list[str]:
@@ -21,7 +23,7 @@ def commands(path: Path) -> list[str]:
     if path.suffix == ".md":
         return [" ".join(found.split()) for found in re.findall(r"`(dreamreel [^`]*)`", text)]
     joined = text.replace("\n    --", " --")
-    return re.findall(r"(?<![\w/.-])dreamreel (?:build|models|shards|refilter) [^`|\n&>#]*", joined)
+    return re.findall(r"(?<![\w/.-])dreamreel (?:build|estimate|models|shards|refilter) [^`|\n&>#]*", joined)
 
 
 COMMANDS = sorted({command.strip() for path in DEPLOY.iterdir() for command in commands(path)})
@@ -53,6 +55,21 @@ def test_the_head_of_a_cluster_runs_no_stage() -> None:
     types = cluster["available_node_types"]
     assert types[cluster["head_node_type"]]["resources"]["CPU"] == 0
     assert all(kind["resources"]["GPU"] for name, kind in types.items() if name != cluster["head_node_type"])
+
+
+@pytest.mark.parametrize("stage", ["captioner", "grounder", "segmenter", "tracker"])
+def test_the_page_says_what_workers_take(stage: str) -> None:
+    needs = getattr(load_recipe("paper"), stage).needs
+    (row,) = re.findall(rf"^ *\| {stage} \| (.*) \|$", PAGE.split("**Times to expect.**")[0], re.MULTILINE)
+    gpus, cpus, batch = row.split(" | ")
+    assert (float(gpus.split(",")[0]), float(cpus), int(batch)) == (needs.gpus, needs.cpus, needs.batch)
+
+
+def test_the_times_to_expect_follow_from_the_figures_beside_them() -> None:
+    clips = 230_160
+    assert f"{clips / 0.85 / 3600:.0f} to {clips / 0.70 / 3600:.0f} hours on 8 GPUs" in PAGE
+    assert f"about {clips * 120 / 39.5 / 3600:.0f} GPU-hours" in PAGE
+    assert f"about {clips / 298:.0f} GPU-hours" in PAGE
 
 
 def test_the_slurm_script_is_a_script() -> None:
