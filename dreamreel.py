@@ -10,6 +10,7 @@ from pipeline import verbs as pipeline_verbs
 from pipeline.estimate import verbs as estimate_verbs
 from pipeline.models import verbs as models_verbs
 from shards import verbs as shards_verbs
+from training.generation import verbs as generation_verbs
 from training.trainer import verbs as trainer_verbs
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     models_verbs.add_verbs(verbs)
     shards_verbs.add_verbs(verbs)
     trainer_verbs.add_verbs(verbs)
+    generation_verbs.add_verbs(verbs)
     return parser
 
 

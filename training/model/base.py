@@ -11,6 +11,7 @@ from einops import rearrange
 from jaxtyping import Float, UInt8
 from torch import Tensor
 from transformers import AutoTokenizer, CLIPTextModel
+from transformers.utils import logging
 
 EMBEDDED = Path(__file__).parent.parent / "embedded" / "weights"
 """The small base that comes with this project, for practice videos."""
@@ -41,6 +42,7 @@ class VideoBase:
             missing = [part for part in PARTS if not Path(place, part).is_dir()]
             if missing:
                 raise ValueError(f"{place}: no base of a text-to-video model, for {', '.join(missing)} is missing")
+        logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # it would be drawn into our own
         heavy = {"torch_dtype": dtype, **how}
         base = cls(
             unet=UNet3DConditionModel.from_pretrained(place, subfolder="unet", **heavy),

@@ -162,6 +162,8 @@ class _Narrowed:
 
     def __call__(self, _module: nn.Module, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         given = kwargs.get("cross_attention_kwargs") or {}
+        if any(isinstance(given.get(name), list | tuple) for name in ("record", "subject")):
+            return args, kwargs  # its own already: the UNet was attached to before
         own: dict[str, Any] | None = None
         if "record" in given:
             own = {"record": given["record"].setdefault(self.name, [])}

@@ -31,6 +31,9 @@ class SpeedSettings(Settings):
 
     compile: bool = False
 
+    compile_backend: str = "inductor"
+    """Of `torch.compile`."""
+
     checkpointing: bool = False
     """Whether blocks forget what they computed, and compute it again on the way back: slower by a third, smaller."""
 
@@ -47,7 +50,9 @@ def sped_up(model: DreamVideo2, settings: SpeedSettings) -> DreamVideo2:
     if settings.compile:
         for layer in _layers(model):
             # The layer's function and not the layer, so that its hooks run before the graph and are no part of it.
-            layer.forward = torch.compile(layer.forward, fullgraph=True, dynamic=False)
+            layer.forward = torch.compile(
+                layer.forward, fullgraph=True, dynamic=False, backend=settings.compile_backend
+            )
         torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, 64)
     if settings.checkpointing:
         for block in _blocks(model):
