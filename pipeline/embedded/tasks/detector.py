@@ -83,7 +83,7 @@ class DetectorTask:
     """The whole network, from the backbone's run."""
 
     name = "detector"
-    steps = 2000
+    steps = 2600
     learning_rate = 5e-4
     warmup = 150
     weight_decay = 1e-4

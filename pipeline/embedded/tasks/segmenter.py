@@ -48,7 +48,7 @@ class SegmenterTask:
     """`segment_anything.build("embedded")`: box prompts and the decoder's first mask alone are trained."""
 
     name = "segmenter"
-    steps = 3200
+    steps = 6000
     learning_rate = 1e-3
     warmup = 200
     weight_decay = 0.02

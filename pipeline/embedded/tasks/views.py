@@ -21,12 +21,12 @@ SIZES: dict[Size, float] = {(96, 160): 0.4, (90, 160): 0.2, (180, 320): 0.2, (12
 """Height and width of the frames -> share of the batches. A batch has one, so that its pictures stack."""
 
 CASES: dict[Case, float] = {
-    "plain": 0.43,
+    "plain": 0.38,
     "static": 0.04,
     "returning": 0.04,
     "two": 0.12,
     "small": 0.14,
-    "large": 0.1,
+    "large": 0.15,
     "late": 0.03,
     "leaving": 0.03,
     "camera": 0.03,
