@@ -190,7 +190,7 @@ def _until_killed(dataset: str, run: str, settings: dict[str, Any], after: int) 
 def process(work: Callable[..., None], *arguments: Any) -> BaseProcess:
     """Forked from a process that has loaded what a training needs."""
     context = get_context("forkserver")
-    context.set_forkserver_preload(["training.loader.stream", "pandas", "training.trainer.run"])
+    context.set_forkserver_preload(["training.loader.stream", "pandas", "training.trainer.run", "torch._dynamo"])
     started = context.Process(target=work, args=arguments)
     started.start()
     return started
