@@ -31,24 +31,33 @@ def main() -> None:
     parser.add_argument(
         "--out", type=Path, default=Path(__file__).parents[1] / "results", help="folder for the results"
     )
+    parser.add_argument("--only", choices=("checks", "points"), help="one part; the other's results stay")
     args = parser.parse_args()
     about = {"machine": platform.machine(), "cpus": os.cpu_count(), "python": platform.python_version()}
-    real = list(checks(args.rounds))
-    _write(args.out, about, real, [])
-    measured = measure(args.dataset, args.videos)
-    about |= {"measured clips": len(measured.clips)}
-    found: list[Point] = []
-    for point in points(measured, args.clips, [count for count in MACHINES if count <= args.machines]):
-        found.append(point)
+    real, found = _known(args.out)
+    if args.only != "points":
+        real = list(checks(args.rounds))
         _write(args.out, about, real, found)
+    if args.only != "checks":
+        found, measured = [], measure(args.dataset, args.videos)
+        about |= {"measured clips": len(measured.clips)}
+        for point in points(measured, args.clips, [count for count in MACHINES if count <= args.machines]):
+            found.append(point)
+            _write(args.out, about, real, found)
     print((args.out / "simulate.md").read_text())
+
+
+def _known(out: Path) -> tuple[list[Check], list[Point]]:
+    """Results that stand there."""
+    path = out / "simulate.json"
+    values = json.loads(path.read_text()) if path.exists() else {"checks": [], "points": []}
+    return [Check(**check) for check in values["checks"]], [Point(**point) for point in values["points"]]
 
 
 def _write(out: Path, about: dict[str, Any], real: Sequence[Check], found: Sequence[Point]) -> None:
     """Results so far, and their plot."""
     out.mkdir(parents=True, exist_ok=True)
-    checked = [{**asdict(check), "error": check.error} for check in real]
-    values = {**about, "checks": checked, "points": [asdict(point) for point in found]}
+    values = {**about, "checks": [asdict(check) for check in real], "points": [asdict(point) for point in found]}
     (out / "simulate.json").write_text(json.dumps(values, indent=1) + "\n")
     (out / "simulate.md").write_text(_page(about, real, found))
     if found:

@@ -22,7 +22,7 @@ class Point:
 
     machines: int
     gpus: int
-    workers: int  # up at the end
+    workers: int  # that were started
     clips: int
     troubled: bool
     seconds: float
@@ -40,7 +40,7 @@ def points(measured: Measured, clips_per_machine: int, machines: Sequence[int] =
             yield Point(
                 machines=count,
                 gpus=int(NODE.gpus) * count,
-                workers=sum(pool.up for pool in run.pools),
+                workers=run.starts,
                 clips=clips_per_machine * count,
                 troubled=troubled,
                 seconds=run.seconds,
