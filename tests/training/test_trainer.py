@@ -295,7 +295,7 @@ def test_a_run_of_another_recipe_or_not_asked_to_go_on_is_left_alone(
             "encoder_channels needs 2 numbers, one more than halvings, and has 3",
         ),
         (["loader.window.num_frames=30"], "has no clip to train on: none of 14 samples is long enough"),
-        (["base=nowhere"], "nowhere"),
+        (["base=tests"], "tests: no base of a text-to-video model, for unet, vae,"),
         (["device=cuda:7"], "no GPU is here"),
         (["device=abacus"], "is none that torch knows"),
     ],

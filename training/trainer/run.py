@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -57,7 +56,7 @@ def train(
     with joined(recipe.device) as ranks, ExitStack() as held:
         storage = Storage.at(url)
         step = ranks.agreed(lambda: _begun(storage, dataset, recipe, resume, who, held))
-        base = VideoBase.from_pretrained(_place(recipe), dtype=recipe.speed.dtype, device=ranks.device)
+        base = ranks.agreed_by_all(lambda: _base(recipe, ranks.device))
         _check_fits(recipe, base)
         trainee = Trainee(base, recipe, ranks.device)
         state = trainee.load(storage, step) if step else None
@@ -272,8 +271,14 @@ def _begun(storage: Storage, dataset: str, recipe: TrainRecipe, resume: bool, wh
     return opened_run(storage, dataset, recipe, resume)
 
 
-def _place(recipe: TrainRecipe) -> str | Path:
-    return EMBEDDED if recipe.base == "embedded" else recipe.base
+def _base(recipe: TrainRecipe, device: torch.device) -> VideoBase:
+    """The recipe's base on `device`. Raises ValueError in one line where there is none."""
+    place = EMBEDDED if recipe.base == "embedded" else recipe.base
+    try:
+        return VideoBase.from_pretrained(place, dtype=recipe.speed.dtype, device=device)
+    except OSError as error:  # the hub's word, too
+        why = str(error).splitlines()[0]
+        raise ValueError(f"base={recipe.base!r} cannot be loaded ({why}); name a folder that diffusers wrote") from None
 
 
 def _check_fits(recipe: TrainRecipe, base: VideoBase) -> None:
