@@ -80,8 +80,6 @@ def svg_points(path: str, where: str) -> Points:
         if command == "moveTo" and points:
             break
         points += [corners[0]] if command == "moveTo" else _piece(points, corners) if corners else []
-        if command == "closePath":
-            points.append(points[0])
     return _points(points, where)
 
 
