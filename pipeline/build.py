@@ -109,7 +109,7 @@ class Build:
         self._books = Books(line, journal, watch.answered)
         self._models_run, self._watch = models_run, watch
         self._retry = {"failed", *retry}  # outcomes that an earlier run's word is not taken for
-        self._seen = DuplicateIndex()
+        self._seen: DuplicateIndex | None = None  # filled once a clip is judged by it
         self._packer = len(line)  # the runner's stages are the line's, and the packer behind them
         self._encoder = line.position("encoder")
         self._under_way: dict[tuple[int, str], Work] = {}  # (stage, key of a record that the workers have) -> its work
@@ -121,7 +121,6 @@ class Build:
         """Work until the plan is done (True) or `stopping` says stop (False: what is under way is finished first)."""
         ledger.sweep(self._storage)
         self._close_written()
-        self._remember_kept()
         closed = ledger.closed(self._storage)
         self._planned = plan.shards(self._storage, lambda shard: shard not in closed)
         try:
@@ -298,6 +297,8 @@ class Build:
         rule = self._recipe.rules.duplicate
         if rule is None:
             return True
+        if self._seen is None:
+            self._seen = self._kept_before()
         rejected = self._seen.rejected(clip, rule)
         if rejected is None:
             self._seen.add(clip.key, clip.phash)
@@ -305,11 +306,12 @@ class Build:
         self._books.stopped(shard.number, clip, rejected.stage, rejected)
         return False
 
-    def _remember_kept(self) -> None:
-        """Earlier runs' kept clips stand in the closed shards' books."""
-        if self._recipe.rules.duplicate is not None:
-            for key, phash in kept_fingerprints(self._storage):
-                self._seen.add(key, phash)
+    def _kept_before(self) -> DuplicateIndex:
+        """Earlier runs' kept clips stand in the closed shards' books; a run that decides nothing never reads them."""
+        seen = DuplicateIndex()
+        for key, phash in kept_fingerprints(self._storage):
+            seen.add(key, phash)
+        return seen
 
     def _settle_packed(self, shard: Shard, outcome: Packed | Crashed) -> None:
         if isinstance(outcome, Crashed):

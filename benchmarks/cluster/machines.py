@@ -58,6 +58,7 @@ def machines(number: int, *, cpus: int = 8, gpus: int = 1) -> Iterator[Machines]
     """So many machines of that size."""
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_prestart_worker_first_driver", "0")
+    before = signal.getsignal(signal.SIGTERM)  # Ray sets its own, which ends this process in its way
     these = Machines(cpus, gpus)
     try:
         for _ in range(number):
@@ -65,6 +66,7 @@ def machines(number: int, *, cpus: int = 8, gpus: int = 1) -> Iterator[Machines]
         yield these
     finally:
         these.stop()
+        signal.signal(signal.SIGTERM, before)
 
 
 def _raylet(node: Any) -> int:
