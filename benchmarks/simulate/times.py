@@ -68,7 +68,7 @@ def _stage(measured: Measured, position: int, troubled: bool) -> SimulatedStage:
         needs=real.needs,
         fate=fate,
         load_seconds=measured.load_seconds.get(real.name, 0.0),
-        leaves=lambda record: len(clip_of(measured, record)) == position + 1,
+        leaves=lambda record: len(clip_of(measured, record)) == position + 1 < len(measured.stages),
     )
 
 

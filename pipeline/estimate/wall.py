@@ -74,7 +74,7 @@ def simulated_seconds(
             needs=real.needs,
             fate=fate,
             load_seconds=load_seconds.get(real.name, 0.0),
-            leaves=lambda record: len(jobs[record].seconds) == position + 1,
+            leaves=lambda record: len(jobs[record].seconds) == position + 1 < len(stages),
         )
 
     simulated = [stage(position, real) for position, real in enumerate(stages)]
