@@ -142,6 +142,7 @@ class Build:
         if self._idle():
             for path in self._storage.list(PARTS):  # what a dead run's worker wrote after its shard was closed
                 self._storage.remove(path)
+            self._storage.sweep()
         return self._idle()
 
     def _idle(self) -> bool:

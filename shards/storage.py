@@ -134,6 +134,11 @@ class Storage:
             else:
                 self._fs.rm_file(self._remote(path))
 
+    def sweep(self) -> None:
+        """Remove what writers left half-written when they died; an object store has no such thing."""
+        if self.is_local:
+            _sweep(self._local(""))
+
     def local_path(self, path: str) -> Path | None:
         """Where the file lies on this machine's disk; `None` on an object store."""
         return self._local(path) if self.is_local else None

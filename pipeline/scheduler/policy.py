@@ -2,7 +2,7 @@
 
 import heapq
 import math
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
@@ -426,11 +426,13 @@ class Scheduler:
 
     def _coming(self, stage: int) -> int:
         """Records that may still come to a stage, those in work there among them; of a video as many as before."""
-        coming = 0.0
+        coming, on_the_way = 0.0, Counter[int]()  # answers that were not fetched yet
+        for answer in self._answers:
+            on_the_way[answer.job.stage] += len(answer.job.records)
         for number in range(stage + 1):
             if number and self._rates[number - 1].answered:
                 coming *= max(1.0, self._arrived[number] / self._rates[number - 1].answered)
-            coming += self._at[number]
+            coming += self._at[number] + (on_the_way[number] if number < stage else 0)
         return math.ceil(coming)
 
     def _start(self, pool: Pool) -> None:

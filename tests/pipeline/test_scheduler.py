@@ -343,6 +343,15 @@ def test_at_the_end_workers_to_whom_nothing_comes_are_let_go_and_their_machines_
     assert [pool.up for pool in hands.scheduler.state()[1]] == [0, 1]  # one packs the last shard
 
 
+@pytest.mark.parametrize("workers", [1, 4, 16])
+def test_no_worker_is_let_go_at_the_end_that_is_started_again(workers: int) -> None:
+    stages = [stage("ground", 0.05, gpus=0.25, load=10), stage("track", 0.5, gpus=1, load=10)]
+    nodes = [Node(cpus=16, gpus=2)] * workers
+    run = Simulation(stages, nodes, Scheduling(gpu_workers=workers)).run(range(60 * workers))
+    assert run.starts == 2 * workers
+    assert run.outputs[-1] - run.outputs[0] < 31.0
+
+
 def test_a_video_that_is_still_cut_keeps_workers_for_the_clips_that_it_will_give() -> None:
     hands = Hands(stage("cut", 1.0), stage("track", 1.0, gpus=1), nodes=[NODE], workers=1, ahead=1)
     for name in ("first", "second"):
