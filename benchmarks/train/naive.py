@@ -47,7 +47,8 @@ class ReferenceProcessor(nn.Module):
         rows = int((tokens * self.mask.shape[-2] / self.mask.shape[-1]) ** 0.5 + 0.5)
         mask = functional.interpolate(self.mask, size=(rows, tokens // rows), mode="area")
         mask = mask.reshape(frames, tokens, 1)
-        return output + (mask + LAMBDA_M * (1 - mask)) * seen
+        added: Tensor = output + (mask + LAMBDA_M * (1 - mask)) * seen
+        return added
 
 
 class NaiveModel(nn.Module):
@@ -93,6 +94,7 @@ class NaiveModel(nn.Module):
 
     def _tell(self, mode: str, mask: Tensor | None = None) -> None:
         for reference in self.references:
+            assert isinstance(reference, ReferenceProcessor)
             reference.mode = mode
             reference.mask = mask
 
@@ -102,4 +104,5 @@ def naive_loss(model: nn.Module, latents: Tensor, noise: Tensor, timesteps: Tens
     with torch.autocast(latents.device.type, torch.bfloat16, enabled=on_gpu):
         predicted = model(latents, timesteps, conditions)
         mask = functional.interpolate(conditions.masks, size=latents.shape[-2:], mode="area")[:, None]
-        return ((LAMBDA_L * mask + 1 - mask) * (noise - predicted.float()) ** 2).mean()
+        loss: Tensor = ((LAMBDA_L * mask + 1 - mask) * (noise - predicted.float()) ** 2).mean()
+        return loss

@@ -130,7 +130,7 @@ class Bench:
         assert self.model is not None
         trained = [p for p in self.model.parameters() if p.requires_grad]
         capturable = rung.graph and self.device.type == "cuda"
-        fused = {"fused": True, "capturable": capturable} if rung.fused else {}
+        fused: dict[str, Any] = {"fused": True, "capturable": capturable} if rung.fused else {}
         optimizer = torch.optim.AdamW(trained, lr=1e-4, weight_decay=0.0, **fused)
         step = self._step(rung, optimizer)
         _reset_peak(self.device)
@@ -257,7 +257,7 @@ def _captured(step: Step, device: torch.device) -> Step:
     """The step as one CUDA graph."""
     if device.type != "cuda":
         raise RuntimeError("CUDA graphs need a CUDA device")
-    side = torch.cuda.Stream()
+    side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):
         for _ in range(2):

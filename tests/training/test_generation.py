@@ -178,7 +178,12 @@ def test_the_subject_is_looked_at_once_and_every_step_is_told_of(
 ) -> None:
     looks, steps = [], []
     look = pipeline._model.look
-    monkeypatch.setattr(pipeline._model, "look", lambda *given: looks.append(1) or look(*given))
+
+    def seen(*given: Any) -> Any:
+        looks.append(1)
+        return look(*given)
+
+    monkeypatch.setattr(pipeline._model, "look", seen)
     generated(pipeline, callback_on_step_end=lambda number, _latents: steps.append(number))
     assert len(looks) == 1
     assert steps == [0, 1, 2]

@@ -42,7 +42,8 @@ def draw(
             torch.cat([text, nothing]),
             return_dict=False,
         )[0]
-        return guided(*both.float().chunk(2), guidance_scale)
+        with_text, without = both.float().chunk(2)
+        return guided(with_text, without, guidance_scale)
 
     latents = noise
     for latents in ddim(predict, noise, base.scheduler, steps):  # noqa: B007 - the last is wanted

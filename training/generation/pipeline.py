@@ -87,15 +87,15 @@ class DreamVideo2Pipeline(DiffusionPipeline):  # type: ignore[misc]
         conditions = self._conditions(prompts, subjects.to(device), boxes.to(device))
         features = self._model.look(conditions, torch.zeros(len(prompts), dtype=torch.long, device=device))
         if guidance_scale != 1:
-            features = {name: _twice(pair) for name, pair in features.items()}
+            features = {name: (_twice(own), _twice(cross)) for name, (own, cross) in features.items()}
             silent = self._base.read([""] * len(prompts))
-            conditions = Conditions(*_twice(conditions))._replace(text=torch.cat([conditions.text, silent]))
+            conditions = Conditions(*map(_twice, conditions))._replace(text=torch.cat([conditions.text, silent]))
 
         def predict(latents: Tensor, timesteps: Tensor) -> Tensor:
             if guidance_scale == 1:
                 return self._model.denoise(latents, timesteps, conditions, features)
-            both = self._model.denoise(*_twice((latents, timesteps)), conditions, features)
-            return guided(*both.chunk(2), guidance_scale)
+            with_text, without = self._model.denoise(_twice(latents), _twice(timesteps), conditions, features).chunk(2)
+            return guided(with_text, without, guidance_scale)
 
         latents = self._noise(subjects, boxes.shape[1], seeds).to(device)
         for number, latents in enumerate(ddim(predict, latents, self._base.scheduler, num_inference_steps)):  # noqa: B020
@@ -121,6 +121,6 @@ class DreamVideo2Pipeline(DiffusionPipeline):  # type: ignore[misc]
         return torch.stack([torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds])
 
 
-def _twice(tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
+def _twice(tensor: Tensor) -> Tensor:
     """With text, and without."""
-    return tuple(repeat(tensor, "b ... -> (two b) ...", two=2) for tensor in tensors)
+    return repeat(tensor, "b ... -> (two b) ...", two=2)

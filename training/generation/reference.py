@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.models.deva_tracker import DevaSemiOnline
 from pipeline.recipe import Recipe
 from shards import rle
 from shards import video as videos
@@ -31,7 +32,10 @@ def boxes_of_video(path: str | Path, noun: str, size: Size, num_frames: int, fps
     assert recipe.tracker.model is not None
     asking = recipe.tracker.asking(recipe.grounder.model, recipe.segmenter.model)
     assert asking.model is not None
-    (track, *_) = asking.model.open()(str(path), info.num_frames, [segment])
+    if isinstance(asking.model, DevaSemiOnline):  # finds the noun by itself
+        (track, *_) = asking.model.open()(str(path), info.num_frames, noun)
+    else:
+        (track, *_) = asking.model.open()(str(path), info.num_frames, [segment])
     boxes = [None if mask is None else rle.box(mask, (info.height, info.width)) for mask in track.masks]
     crop = Crop.centred((info.height, info.width), size)
     pixels, there = crop.boxes([boxes[number] for number in wanted])

@@ -59,7 +59,8 @@ class VideoBase:
         return base.to(device)
 
     def to(self, device: str | torch.device) -> Self:
-        for part in (self.unet, self.vae, self.text_encoder):
+        parts: tuple[Any, ...] = (self.unet, self.vae, self.text_encoder)
+        for part in parts:
             part.to(device).requires_grad_(False).eval()
         return self
 
@@ -73,17 +74,18 @@ class VideoBase:
         """Latents of frames. The paper is silent on their draw: here the distribution's mean, alike each time."""
         vae: Any = self.vae
         images = rearrange(frames.flatten(0, -4), "b h w c -> b c h w").to(vae.dtype) / 127.5 - 1
-        latents = torch.cat([vae.encode(part).latent_dist.mean for part in images.split(AT_ONCE)])
-        scaled: Tensor = latents.unflatten(0, frames.shape[:-3]) * vae.config.scaling_factor
+        latents = torch.cat([vae.encode(part).latent_dist.mean for part in torch.split(images, AT_ONCE)])
+        scaled: Tensor = latents.view(*frames.shape[:-3], *latents.shape[1:]) * vae.config.scaling_factor
         return scaled
 
     @torch.no_grad()
     def decode(self, latents: Float[Tensor, "*batch channels h w"]) -> UInt8[Tensor, "*batch height width 3"]:
         vae: Any = self.vae
         flat = latents.flatten(0, -4).to(vae.dtype) / vae.config.scaling_factor
-        images = torch.cat([vae.decode(part).sample for part in flat.split(AT_ONCE)]).float()
+        images = torch.cat([vae.decode(part).sample for part in torch.split(flat, AT_ONCE)]).float()
         frames = ((images + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
-        return rearrange(frames, "b c h w -> b h w c").unflatten(0, latents.shape[:-3])
+        pictures = rearrange(frames, "b c h w -> b h w c")
+        return pictures.reshape(*latents.shape[:-3], *pictures.shape[1:])
 
     @torch.no_grad()
     def read(self, texts: Sequence[str]) -> Float[Tensor, "batch words width"]:

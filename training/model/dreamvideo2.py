@@ -103,7 +103,8 @@ class DreamVideo2(nn.Module):
             mid_block_additional_residual=residuals.mid if residuals else None,
             return_dict=False,
         )
-        return noise.float()
+        found: Tensor = noise.float()
+        return found
 
     def train(self, mode: bool = True) -> Self:
         """The frozen UNet never trains: its temporal convolutions would drop out."""

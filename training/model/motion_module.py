@@ -53,7 +53,7 @@ class SpatiotemporalEncoder(nn.Module):
 class MotionModule(ModelMixin, ConfigMixin):  # type: ignore[misc]
     """c_m -> encoder -> ControlNet -> residuals of the UNet."""
 
-    @register_to_config
+    @register_to_config  # type: ignore[untyped-decorator]
     def __init__(
         self,
         controlnet_config: dict[str, Any],
@@ -77,7 +77,7 @@ class MotionModule(ModelMixin, ConfigMixin):  # type: ignore[misc]
     @classmethod
     def beside(cls, unet: UNet3DConditionModel, settings: MotionSettings) -> "MotionModule":
         """One whose residuals fit `unet`, and which starts as `settings` say."""
-        module = cls(
+        module: MotionModule = cls(
             controlnet_beside(unet),
             settings.encoder_channels,
             settings.temporal_layers if settings.encoder == "spatiotemporal" else 0,

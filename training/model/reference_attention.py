@@ -58,7 +58,7 @@ class MaskedReferenceAttention(nn.Module):
 class ReferenceAttention(ModelMixin, ConfigMixin):  # type: ignore[misc]
     """Two masked reference attentions for every spatial transformer of a UNet: 32 at ModelScope's size."""
 
-    @register_to_config
+    @register_to_config  # type: ignore[untyped-decorator]
     def __init__(self, places: Mapping[str, Sequence[int]]) -> None:
         """`places` are `Place`s by the transformers' names; see `spatial_transformers`.
 
@@ -75,7 +75,8 @@ class ReferenceAttention(ModelMixin, ConfigMixin):  # type: ignore[misc]
 
     @classmethod
     def beside(cls, unet: UNet3DConditionModel) -> "ReferenceAttention":
-        return cls(spatial_transformers(unet))
+        found: ReferenceAttention = cls(spatial_transformers(unet))
+        return found
 
     def of(self, name: str) -> nn.ModuleList:
         """The two of the spatial transformer of that name."""

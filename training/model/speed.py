@@ -80,6 +80,6 @@ def _forgetting(forward: Any) -> Any:
 def _lay_channels_last(model: nn.Module) -> None:
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
-            module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            module.to(memory_format=torch.channels_last)
         elif isinstance(module, nn.Conv3d):
-            module.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+            module.to(memory_format=torch.channels_last_3d)

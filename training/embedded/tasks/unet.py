@@ -86,7 +86,7 @@ class UnetTask:
         latents = batch["latents"].float()
         timesteps = torch.randint(1000, latents.shape[:1], device=latents.device)
         noise = torch.randn_like(latents)
-        noisy = self.schedule.add_noise(latents, noise, timesteps)  # type: ignore[arg-type]
+        noisy = self.schedule.add_noise(latents, noise, timesteps)
         with torch.autocast(latents.device.type, torch.bfloat16, enabled=latents.is_cuda):
             predicted = network(noisy, timesteps, batch["tokens"])
         return {"noise": mse_loss(predicted.float(), noise)}

@@ -93,7 +93,7 @@ def latents(vae: Any, clips: Clips) -> tuple[Tensor, float]:
     for part in clips.parts():
         frames = torch.from_numpy(np.array(clips.frames(part)))
         means = []
-        for some in frames.split(32):
+        for some in torch.split(frames, 32):
             with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
                 means.append(vae.encode(as_images(some.to(device).flatten(0, 1))).latent_dist.mean.float())
         found.append(rearrange(torch.cat(means), "(b f) c h w -> b c f h w", f=frames.shape[1]).cpu())
