@@ -41,3 +41,7 @@ def headlines(results: Mapping[str, Any]) -> list[Line]:
     lines = lines_of(results)
     wanted = {(line.section, line.what) for line in lines if line.goal is not None}
     return [line for line in lines if (line.section, line.what) in wanted]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
