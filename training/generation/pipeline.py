@@ -35,9 +35,9 @@ class DreamVideo2Pipeline(DiffusionPipeline):  # type: ignore[misc]
         scheduler: Any,
         reference_attention: ReferenceAttention | None,
         motion_module: MotionModule | None,
-        settings: dict[str, Any],
+        settings: dict[str, Any] | None = None,  # with a default, for diffusers takes what has none for a component
     ) -> None:
-        """`settings` are those of `ModelSettings`."""
+        """`settings` are those of `ModelSettings`; None: the paper's."""
         super().__init__()
         self.register_modules(
             unet=unet,
@@ -49,7 +49,7 @@ class DreamVideo2Pipeline(DiffusionPipeline):  # type: ignore[misc]
             motion_module=motion_module,
         )
         self.register_to_config(settings=settings)
-        chosen = ModelSettings.model_validate(settings)
+        chosen = ModelSettings.model_validate(settings or {})
         self._model = DreamVideo2(unet, reference_attention, motion_module, chosen).eval()
         self._base = VideoBase(unet=unet, vae=vae, text_encoder=text_encoder, tokenizer=tokenizer, scheduler=scheduler)
 
