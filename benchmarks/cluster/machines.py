@@ -50,7 +50,12 @@ class Machines:
         return sorted(pid for pid, parent, title in _processes() if parent in raylets and title.startswith("ray::_Wor"))
 
     def stop(self) -> None:
+        """Ends them all; a connection of this process to another cluster goes on."""
+        from ray.experimental import internal_kv
+
+        client = internal_kv.global_gcs_client  # one for the process, which a cluster's end takes away
         self._cluster.shutdown()
+        internal_kv.global_gcs_client = client
 
 
 @contextmanager
