@@ -1,9 +1,11 @@
 """A Ray cluster of several machines, all on this one: each a raylet with its own workers, that can be killed."""
 
+import multiprocessing
 import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,61 @@ _MEMORY = 80 << 20  # bytes of each machine's object store: records are small
 
 
 class Machines:
-    """A head that works for nobody, and machines that work."""
+    """A head that works for nobody, and machines that work.
+
+    They are held by a process of their own: Ray ends any process that once spoke to a cluster which is gone a minute.
+    """
+
+    def __init__(self, cpus: int, gpus: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        self._keeper = context.Process(target=_keep, args=(theirs, cpus, gpus))
+        self._keeper.start()
+        theirs.close()  # so that the keeper's death is heard
+        self.address: str = self._pipe.recv()
+        self._number = 0
+
+    def __len__(self) -> int:
+        return self._number
+
+    def add(self) -> None:
+        """One more machine; returns once it is there."""
+        self._ask("add")
+        self._number += 1
+
+    def kill(self, number: int) -> None:
+        """SIGKILL to a machine's raylet; its workers end as they notice."""
+        self._ask("kill", number)
+        self._number -= 1
+
+    def workers(self) -> list[int]:
+        """Process ids of the actors on all machines, as far as they have begun."""
+        raylets = set(self._ask("raylets"))
+        return sorted(pid for pid, parent, title in _processes() if parent in raylets and title.startswith("ray::_Wor"))
+
+    def stop(self) -> None:
+        self._pipe.close()
+        self._keeper.join()
+
+    def _ask(self, what: str, *how: int) -> Any:
+        self._pipe.send((what, *how))
+        return self._pipe.recv()
+
+
+def _keep(pipe: Connection, cpus: int, gpus: int) -> None:
+    """The keeper's whole life: it ends when nobody asks any more."""
+    kept = _Kept(cpus, gpus)
+    pipe.send(kept.address)
+    try:
+        while True:
+            what, *how = pipe.recv()
+            pipe.send(getattr(kept, what)(*how))
+    except EOFError:
+        kept.stop()
+
+
+class _Kept:
+    """The machines in their keeper."""
 
     def __init__(self, cpus: int, gpus: int) -> None:
         from ray.cluster_utils import Cluster
@@ -25,37 +81,22 @@ class Machines:
         self._each: dict[str, Any] = {"num_cpus": cpus, "num_gpus": gpus, "object_store_memory": _MEMORY}
         head = {"num_cpus": 0, "object_store_memory": _MEMORY, "include_dashboard": False, "_system_config": _SYSTEM}
         self._cluster: Any = Cluster(initialize_head=True, head_node_args=head)
+        self.address = str(self._cluster.address)
         self._nodes: list[Any] = []
 
-    @property
-    def address(self) -> str:
-        return str(self._cluster.address)
-
-    def __len__(self) -> int:
-        return len(self._nodes)
-
     def add(self) -> None:
-        """One more machine; returns once it is there."""
         self._nodes.append(self._cluster.add_node(**self._each))
 
     def kill(self, number: int) -> None:
-        """SIGKILL to a machine's raylet; its workers end as they notice."""
         node = self._nodes.pop(number)
         os.kill(_raylet(node), signal.SIGKILL)
         self._cluster.remove_node(node, allow_graceful=False)
 
-    def workers(self) -> list[int]:
-        """Process ids of the actors on all machines, as far as they have begun."""
-        raylets = {_raylet(node) for node in self._nodes}
-        return sorted(pid for pid, parent, title in _processes() if parent in raylets and title.startswith("ray::_Wor"))
+    def raylets(self) -> list[int]:
+        return [_raylet(node) for node in self._nodes]
 
     def stop(self) -> None:
-        """Ends them all; a connection of this process to another cluster goes on."""
-        from ray.experimental import internal_kv
-
-        client = internal_kv.global_gcs_client  # one for the process, which a cluster's end takes away
         self._cluster.shutdown()
-        internal_kv.global_gcs_client = client
 
 
 @contextmanager
@@ -63,7 +104,6 @@ def machines(number: int, *, cpus: int = 8, gpus: int = 1) -> Iterator[Machines]
     """So many machines of that size."""
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_prestart_worker_first_driver", "0")
-    before = signal.getsignal(signal.SIGTERM)  # Ray sets its own, which ends this process in its way
     these = Machines(cpus, gpus)
     try:
         for _ in range(number):
@@ -71,7 +111,6 @@ def machines(number: int, *, cpus: int = 8, gpus: int = 1) -> Iterator[Machines]
         yield these
     finally:
         these.stop()
-        signal.signal(signal.SIGTERM, before)
 
 
 def _raylet(node: Any) -> int:
