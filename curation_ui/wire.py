@@ -49,7 +49,7 @@ class DatasetInfo(Wire):
     title: str  # name in dataset.json, or the folder's
     url: str
     samples: int
-    stopped: int  # clips that are no samples
+    stopped: int | None  # clips that are no samples; None: still being counted
     recipe: str | None
     schema_number: int
     writable: bool  # verdicts may be given; foreign tars are only shown
