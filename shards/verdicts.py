@@ -139,10 +139,20 @@ def decisions(events: Iterable[Verdict], index: pa.Table) -> dict[str, Decision]
     for event in ordered:
         history[event.key].append(event)
     decided: dict[str, Decision] = {}
-    for event in _not_undone(ordered):
+    for event in not_undone(ordered):
         if content.get(event.key) == event.sha256:
             decided[event.key] = _after(decided.get(event.key, Decision()), event, history[event.key])
     return decided
+
+
+def not_undone(events: Sequence[Verdict]) -> list[Verdict]:
+    """Of events in their order, what was not undone, and no undo; read from the end, because an undo may be undone."""
+    undone: set[str | None] = set()
+    kept = []
+    for event in reversed(events):
+        if event.id not in undone:
+            (undone.add(event.undoes) if event.action == "undo" else kept.append(event))
+    return kept[::-1]
 
 
 def to_jsonl(events: Iterable[Verdict]) -> bytes:
@@ -193,16 +203,6 @@ def from_parquet(data: bytes, where: str = "the file") -> list[Verdict]:
         raise ValueError(f"{where} does not hold verdicts: {error}; export it again") from None
 
 
-def _not_undone(events: Sequence[Verdict]) -> list[Verdict]:
-    """Without undone verdicts and without the undos; read from the end, because an undo may be undone."""
-    undone: set[str | None] = set()
-    kept = []
-    for event in reversed(events):
-        if event.id not in undone:
-            (undone.add(event.undoes) if event.action == "undo" else kept.append(event))
-    return kept[::-1]
-
-
 def _after(decision: Decision, event: Verdict, history: Sequence[Verdict]) -> Decision:
     """`decision` and then `event`; `history` holds all events of the sample in order, undone ones too."""
     match event.action:
@@ -220,5 +220,5 @@ def _after(decision: Decision, event: Verdict, history: Sequence[Verdict]) -> De
 
 def _dropped_before(event: Verdict, history: Sequence[Verdict]) -> frozenset[int]:
     """The tracks that were dropped when `event` was made, whatever was undone since."""
-    then = _not_undone([v for v in history if (v.when, v.id) < (event.when, event.id)])
+    then = not_undone([v for v in history if (v.when, v.id) < (event.when, event.id)])
     return frozenset(cast(int, v.value) for v in then if v.action == "drop_track" and v.sha256 == event.sha256)
