@@ -109,9 +109,12 @@ class Dataset:
     def __iter__(self) -> Iterator[Sample]:
         return iter(self[:])
 
-    def raw(self, row: int) -> dict[str, bytes]:
-        """The members of the sample at `row` as they are in the tar, by extension; decodes nothing."""
-        return self._files.read(self._tars[self._shard_of[row]], self._places[row].tolist())
+    def raw(self, row: int, *, strip: bool = True) -> dict[str, bytes]:
+        """The members of the sample at `row` as they are in the tar, by extension; decodes nothing.
+
+        Without `strip`, all but its thumbnails: what training reads.
+        """
+        return self._files.read(self._tars[self._shard_of[row]], self._places[row].tolist(), strip=strip)
 
     def key_of(self, row: int) -> str:
         return self._keys[row]
@@ -206,7 +209,6 @@ def _kept(columns: Sequence[str] | None) -> list[str]:
 
 _READERS = 16  # sidecars that are fetched at once
 _OPEN_FILES = 128  # descriptors kept
-_LAST = next(reversed(sidecar.PLACES))  # a file that ends too early cuts this member
 
 
 def _read_sidecar(storage: Storage, stem: str, columns: Sequence[str]) -> tuple[Shard, pa.Table]:
@@ -246,19 +248,26 @@ class _OpenFiles:
         self._open: OrderedDict[str, _Descriptor] = OrderedDict()
         self._lock = threading.Lock()
 
-    def read(self, path: str, places: Sequence[int]) -> dict[str, bytes]:
+    def read(self, path: str, places: Sequence[int], *, strip: bool) -> dict[str, bytes]:
         """The members that lie at `places` (begin and end of each, adjacent)."""
-        spans = zip(sidecar.PLACES, places[::2], places[1::2])  # noqa: B905  in the innermost loop
-        if self._storage.is_local:  # a read for each, because cutting one up would copy every byte once more
-            file, pread = self._descriptor(path), os.pread
-            members = {name: pread(file.number, b - a, a) for name, a, b in spans}
+        start, json_end, masks_start, masks_end, video_start, video_end, strip_start, strip_end = places
+        end = strip_end if strip else video_end
+        if self._storage.is_local:
+            # The video by a read of its own, because cutting it out would copy every byte of it once more.
+            file = self._descriptor(path)
+            head = os.pread(file.number, masks_end - start, start)
+            video = os.pread(file.number, video_end - video_start, video_start)
+            thumbnails = os.pread(file.number, strip_end - strip_start, strip_start) if strip else b""
         else:
-            start = places[0]
-            data = self._storage.read_range(path, start, places[-1])
-            members = {name: data[a - start : b - start] for name, a, b in spans}
-        if len(members[_LAST]) != places[-1] - places[-2]:
-            raise ValueError(f"{self._storage.url}/{path} ends before byte {places[-1]}; fetch or write it again")
-        return members
+            data = self._storage.read_range(path, start, end)
+            head = data[: masks_end - start]
+            video = data[video_start - start : video_end - start]
+            thumbnails = data[strip_start - start :] if strip else b""
+        last, size = (thumbnails, strip_end - strip_start) if strip else (video, video_end - video_start)
+        if len(last) != size:  # a file that ends too early cuts the last
+            raise ValueError(f"{self._storage.url}/{path} ends before byte {end}; fetch or write it again")
+        members = {"json": head[: json_end - start], "masks": head[masks_start - start :], "mp4": video}
+        return members | {"strip.jpg": thumbnails} if strip else members
 
     def _descriptor(self, path: str) -> _Descriptor:
         """A thread keeps what it got here open for as long as it reads, even when it is dropped meanwhile."""

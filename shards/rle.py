@@ -221,6 +221,9 @@ def _draw(runs: _Runs, frames: Sequence[int], num_frames: int) -> NDArray[np.boo
     for marks in (starts, inside, tops * height):
         column, y = np.divmod(marks, height)
         masks[frame_of[column // width], y, column % width] ^= 1
-    for row in range(1, height):
-        masks[:, row] ^= masks[:, row - 1]
+    if len(masks) == 1:
+        np.bitwise_xor.accumulate(masks, axis=1, out=masks)  # a third of the time for one mask, five times it for many
+    else:
+        for row in range(1, height):
+            masks[:, row] ^= masks[:, row - 1]
     return masks.view(np.bool_)

@@ -137,12 +137,22 @@ def _wanted(source: Source, info: VideoInfo, wanted: Sequence[int]) -> Iterator[
 
 
 def decoded_frames(
-    source: Source, info: VideoInfo, wanted: Sequence[int], container: InputContainer, video: VideoStream
+    source: Source,
+    info: VideoInfo,
+    wanted: Sequence[int],
+    container: InputContainer,
+    video: VideoStream,
+    *,
+    spare: bool = False,
 ) -> Iterator[VideoFrame]:
-    """The same, of a source that is open."""
+    """The same, of a source that is open; to `spare` the decoder, frames that no other refers to are left out.
+
+    That is for whom packets' times are the frames', and a decoder of one thread.
+    """
     for run in _runs(info.timeline, wanted):
         left = set(run)
-        for number, frame in _numbered(source, info, run[0], container, video):
+        ticks = frozenset(info.timeline.ticks[number] for number in run) if spare else None
+        for number, frame in _numbered(source, info, run[0], container, video, ticks):
             if number in left:
                 yield frame
                 left.remove(number)
@@ -161,26 +171,39 @@ def _runs(timeline: Timeline, wanted: Sequence[int]) -> Iterator[Sequence[int]]:
 
 
 def _numbered(
-    source: Source, info: VideoInfo, first: int, container: InputContainer, video: VideoStream
+    source: Source,
+    info: VideoInfo,
+    first: int,
+    container: InputContainer,
+    video: VideoStream,
+    ticks: frozenset[int] | None,
 ) -> Iterator[tuple[int | None, VideoFrame]]:
-    """Decoded frames and their numbers (`None` for one that does not count), from before frame `first` on."""
+    """Decoded frames and their numbers (`None` for one that does not count), from before frame `first` on.
+
+    Where `ticks` are given, all with these times and those that others refer to.
+    """
     if info.timeline.counted:
         yield from enumerate(_decoded(container, video))
         return
     numbers = {tick: number for number, tick in enumerate(info.timeline.ticks)}
-    for frame in _decoded_near(source, info, first, container, video):
+    for frame in _decoded_near(source, info, first, container, video, ticks):
         yield (None if frame.pts is None else numbers.get(frame.pts)), frame
 
 
 def _decoded_near(
-    source: Source, info: VideoInfo, first: int, container: InputContainer, video: VideoStream
+    source: Source,
+    info: VideoInfo,
+    first: int,
+    container: InputContainer,
+    video: VideoStream,
+    ticks: frozenset[int] | None,
 ) -> Iterator[VideoFrame]:
     """Decoded frames from the key frame before frame `first` on."""
     for seek_tick in (info.timeline.nearest_start_for(first), info.timeline.start_for(first)):
         if seek_tick is None:
-            yield from _decoded(container, video)
+            yield from _decoded(container, video, ticks=ticks)
             return
-        decoded = _decoded(container, video, seek_tick)
+        decoded = _decoded(container, video, seek_tick, ticks)
         head = next(decoded, None)
         if head is not None and head.pts is not None and head.pts <= info.timeline.ticks[first]:
             yield head
@@ -190,11 +213,18 @@ def _decoded_near(
         yield from _decoded(again, stream)
 
 
-def _decoded(container: InputContainer, video: VideoStream, seek_tick: int | None = None) -> Iterator[VideoFrame]:
+def _decoded(
+    container: InputContainer,
+    video: VideoStream,
+    seek_tick: int | None = None,
+    ticks: frozenset[int] | None = None,
+) -> Iterator[VideoFrame]:
     if seek_tick is not None:
         with suppress(av.FFmpegError):  # what cannot seek is read from where it stands
             container.seek(seek_tick, stream=video)
     for packet in timelines.packets(container, video):
+        if ticks is not None:
+            video.codec_context.skip_frame = "DEFAULT" if packet.pts in ticks else "NONREF"
         yield from timelines.decode(packet)
 
 

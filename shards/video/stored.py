@@ -35,7 +35,7 @@ class StoredClip:
         """As `shards.video.frames`: RGB, uint8 [H, W, 3], resized to `size` (height, width)."""
         wanted = checked_indices(indices, self._info.num_frames)
         draw, got = None, 0
-        for frame in decoded_frames(self._data, self._info, wanted, self._container, self._video):
+        for frame in decoded_frames(self._data, self._info, wanted, self._container, self._video, spare=True):
             draw = draw or drawer(replace(self._info, colour=Colour.of(frame)), size)
             yield draw(frame)
             got += 1
@@ -53,8 +53,10 @@ def stored_clip(data: bytes, pts: Sequence[int], time_base: Fraction, size: tupl
             raise Unreadable("truncated", f"{len(entries)} of {len(pts)} frames")
         if (video.height, video.width) != tuple(size):
             raise Unreadable("undecodable", f"a picture of {video.width}x{video.height}, not {size[1]}x{size[0]}")
+        video.codec_context.thread_count = 1  # those who train on clips decode many of them side by side
         unit = video.time_base or time_base
-        ticks = tuple(int(tick * time_base / unit) for tick in pts)
+        scale = time_base / unit
+        ticks = tuple(tick * scale.numerator // scale.denominator for tick in pts)
         keys = tuple(number for number, entry in enumerate(entries) if entry.is_keyframe)
         info = VideoInfo(
             width=video.width,

@@ -150,9 +150,9 @@ class Stream(IterableDataset[Batch]):
     def _members(self, number: int) -> dict[str, bytes] | Fault:
         row = self.clips.rows[number]
         try:
-            return self._dataset.raw(row)
+            return self._dataset.raw(row, strip=False)
         except Outage:
-            return _patiently(lambda: self._dataset.raw(row), self.loader.patience)
+            return _patiently(lambda: self._dataset.raw(row, strip=False), self.loader.patience)
         except ValueError as error:  # a shard that went or was cut off
             clip = self.clips[number]
             return Fault(key=clip.key, shard=clip.shard, why=str(error))

@@ -22,8 +22,8 @@ def cut_out(
     """The subject of `frame`, uint8 [H, W, 3], on a blank background; augmented where the settings say so."""
     if reference.augmentation is not None:
         frame, mask = _augmented(frame, mask, reference.augmentation, generator)
-    subject = np.full_like(frame, reference.blank)
-    np.copyto(subject, frame, where=mask[..., None])
+    subject = np.full(frame.shape, reference.blank, np.uint8)
+    cv2.copyTo(frame, mask.view(np.uint8), subject)  # many times as fast as numpy's
     return subject
 
 
