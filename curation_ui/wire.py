@@ -115,12 +115,12 @@ class Card(Wire):
     state: State
     flagged: bool
     edited: bool  # subject, caption or tracks are not as in the shard
-    duration: float  # seconds
-    fps: float
-    num_frames: int
-    width: int  # pixels
-    height: int
-    num_tracks: int
+    duration: float | None  # seconds; None, as what follows, where nobody measured it: foreign tars, stopped clips
+    fps: float | None
+    num_frames: int | None
+    width: int | None  # pixels
+    height: int | None
+    num_tracks: int | None
     value: float | str | None  # of the column that is sorted by
     stage: str | None  # of a stopped clip: where, by which rule, with which value
     why: str | None
