@@ -62,6 +62,17 @@ def area(rle: Rle, size: Size) -> int:
     return int(_parse([rle], size).counts[1::2].sum())
 
 
+def areas(rles: Sequence[Rle | None], size: Size) -> list[int | None]:
+    """Pixels of each of a clip's masks, [T]; `None` where there is none. Raises `ValueError` as `area` does."""
+    strings = [rle for rle in rles if rle is not None]
+    if not strings:
+        return [None] * len(rles)
+    runs = _parse(strings, size)
+    subject = runs.place % 2 == 1
+    pixels = iter(np.bincount(runs.owner[subject], runs.counts[subject], minlength=len(rles)).astype(int).tolist())
+    return [None if rle is None else next(pixels) for rle in rles]
+
+
 def box(rle: Rle, size: Size) -> Box | None:
     """The tight box, `None` for an empty mask. Raises `ValueError` where `rle` is not a mask of this size."""
     counts = _parse([rle], size).counts

@@ -41,6 +41,9 @@ def test_strings_are_those_of_pycocotools(size: rle.Size) -> None:
         assert np.array_equal(rle.decode(counts, size), mask)
         assert rle.area(counts, size) == mask.sum()
         assert rle.box(counts, size) == pixel_box(mask)
+    every = masks_of(size)
+    assert rle.areas([None, *map(rle.encode, every), None], size) == [None, *(mask.sum() for mask in every), None]
+    assert rle.areas([None], size) == [None]
 
 
 masks = hnp.array_shapes(min_dims=2, max_dims=2, max_side=40).flatmap(lambda s: hnp.arrays(np.bool_, s))
