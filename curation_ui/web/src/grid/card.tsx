@@ -1,0 +1,73 @@
+/** One clip in the grid: thumbnails that run under the pointer, the subject, the caption, and what was decided. */
+import { useSignal } from '@preact/signals';
+import { measured } from '../numbers.ts';
+import { Link } from '../routing.tsx';
+import type { Card as Info } from '../wire.ts';
+
+interface Props {
+  card: Info;
+  to: string;
+  valueLabel: string | null; // of the column that is sorted by
+}
+
+export function Card({ card, to, valueLabel }: Props) {
+  return (
+    <Link to={to} class={`card ${card.state}`} label={spoken(card)}>
+      {card.strip ? (
+        <Strip url={card.strip} aspect={card.width / card.height} />
+      ) : (
+        <div class="picture none">{card.stage ?? 'no picture'}</div>
+      )}
+      <Marks card={card} />
+      <div class="about">
+        <strong>{card.subject || card.why}</strong>
+        <span class="number">
+          {valueLabel && card.value !== null ? `${valueLabel} ${measured(card.value)}` : `${card.duration.toFixed(1)} s`}
+        </span>
+        {card.why && <p class="why">{[card.stage, card.why, card.measured].filter(Boolean).join(' · ')}</p>}
+        <p>{card.caption}</p>
+      </div>
+    </Link>
+  );
+}
+
+function Marks({ card }: { card: Info }) {
+  return (
+    <span class="marks" aria-hidden="true">
+      {card.state === 'accepted' && <i class="accepted">✓</i>}
+      {card.state === 'rejected' && <i class="rejected">✕</i>}
+      {card.flagged && <i class="flagged">⚑</i>}
+      {card.edited && <i class="edited">✎</i>}
+      {card.num_tracks > 1 && <i class="tracks">{card.num_tracks}</i>}
+    </span>
+  );
+}
+
+const TILES = 8;
+const FRAME = 16 / 9; // the card's
+
+/** One of the eight thumbnails at a time, filling the frame. */
+export function Strip({ url, aspect }: { url: string; aspect: number }) {
+  const tile = useSignal(3);
+  const width = 100 * Math.max(1, aspect / FRAME); // of one tile, percent of the frame
+  const scrub = (event: PointerEvent) => {
+    const box = (event.currentTarget as Element).getBoundingClientRect();
+    tile.value = Math.max(0, Math.min(TILES - 1, Math.floor(((event.clientX - box.left) / box.width) * TILES)));
+  };
+  return (
+    <div class="picture" onPointerMove={scrub} onPointerLeave={() => (tile.value = 3)}>
+      <img
+        src={url}
+        alt=""
+        loading="lazy"
+        decoding="async"
+        style={{ width: `${TILES * width}%`, left: `${50 - (tile.value + 0.5) * width}%` }}
+      />
+    </div>
+  );
+}
+
+function spoken(card: Info): string {
+  const said = [card.subject, card.caption, card.state === 'open' ? '' : card.state, card.flagged ? 'flagged' : ''];
+  return [...said, card.why && `stopped by ${card.why}`].filter(Boolean).join(', ');
+}

@@ -1,0 +1,86 @@
+/** Painting of one frame: the picture, and over it each shown track's mask, outline and box, in one go. */
+import type { PackedMasks } from './runs.ts';
+
+export type Box = readonly [x0: number, y0: number, x1: number, y1: number];
+
+export interface Layer {
+  masks: PackedMasks | null;
+  boxes: readonly (Box | null)[];
+  colour: string; // as CSS has it
+  label: string;
+}
+
+export interface Look {
+  fill: boolean;
+  outline: boolean;
+  boxes: boolean;
+}
+
+const FILL_SHARE = 0.38;
+
+/** Paint `picture` and the layers of frame `number`; `scale` canvas pixels stand for one of the video's. */
+export function paint(
+  canvas: CanvasRenderingContext2D,
+  picture: CanvasImageSource | null,
+  layers: readonly Layer[],
+  number: number,
+  scale: number,
+  look: Look,
+): void {
+  canvas.setTransform(1, 0, 0, 1, 0, 0);
+  if (picture) canvas.drawImage(picture, 0, 0, canvas.canvas.width, canvas.canvas.height);
+  canvas.setTransform(scale, 0, 0, scale, 0, 0);
+  for (const layer of layers) {
+    if (look.fill && layer.masks) fillMask(canvas, layer.masks, number, layer.colour);
+    if (look.outline && layer.masks) strokeOutline(canvas, layer.masks, number, layer.colour, scale);
+    const box = look.boxes ? layer.boxes[number] : null;
+    if (box) strokeBox(canvas, box, layer, scale);
+  }
+}
+
+export function fillMask(canvas: CanvasRenderingContext2D, masks: PackedMasks, number: number, colour: string): void {
+  const { spans, spansAt } = masks;
+  canvas.globalAlpha = FILL_SHARE;
+  canvas.fillStyle = colour;
+  canvas.beginPath();
+  for (let at = 3 * (spansAt[number] ?? 0); at < 3 * (spansAt[number + 1] ?? 0); at += 3)
+    canvas.rect(spans[at]!, spans[at + 1]!, 1, spans[at + 2]! - spans[at + 1]!);
+  canvas.fill();
+  canvas.globalAlpha = 1;
+}
+
+function strokeOutline(
+  canvas: CanvasRenderingContext2D,
+  masks: PackedMasks,
+  number: number,
+  colour: string,
+  scale: number,
+): void {
+  const { edges, edgesAt } = masks;
+  canvas.beginPath();
+  for (let at = 4 * (edgesAt[number] ?? 0); at < 4 * (edgesAt[number + 1] ?? 0); at += 4) {
+    canvas.moveTo(edges[at]!, edges[at + 1]!);
+    canvas.lineTo(edges[at + 2]!, edges[at + 3]!);
+  }
+  canvas.lineCap = 'square';
+  canvas.strokeStyle = colour;
+  canvas.lineWidth = 2 / scale;
+  canvas.stroke();
+}
+
+function strokeBox(canvas: CanvasRenderingContext2D, box: Box, layer: Layer, scale: number): void {
+  const [x0, y0, x1, y1] = box;
+  canvas.setLineDash([6 / scale, 4 / scale]);
+  canvas.strokeStyle = layer.colour;
+  canvas.lineWidth = 1.5 / scale;
+  canvas.strokeRect(x0, y0, x1 - x0, y1 - y0);
+  canvas.setLineDash([]);
+  const size = 13 / scale;
+  canvas.font = `600 ${size}px system-ui, sans-serif`;
+  const width = canvas.measureText(layer.label).width + size * 0.7;
+  const top = y0 > 1.5 * size ? y0 - 1.45 * size : y0;
+  canvas.fillStyle = layer.colour;
+  canvas.fillRect(x0, top, width, 1.45 * size);
+  canvas.fillStyle = '#101418';
+  canvas.fillText(layer.label, x0 + 0.35 * size, top + 1.08 * size);
+}

@@ -1,0 +1,143 @@
+/** The clip on show, a few more made ready behind it, and the one canvas that shows picture and masks together. */
+import { signal } from '@preact/signals';
+import { ClipVideo, type Playable } from './clip_video.ts';
+import { type Layer, type Look, paint } from './paint.ts';
+
+export type { Playable } from './clip_video.ts';
+
+const VIDEOS = 4; // the one on show, two behind it, the one before it
+const LONGEST_SIDE = 1920; // canvas pixels
+
+export class Player {
+  readonly frame = signal(0);
+  readonly playing = signal(false);
+  readonly fault = signal<string | null>(null);
+  /** Whether the first picture of the clip is there. */
+  readonly shown = signal(false);
+
+  private readonly videos = Array.from({ length: VIDEOS }, () => new ClipVideo());
+  private current: ClipVideo | null = null;
+  private canvas: CanvasRenderingContext2D | null = null;
+  private scale = 1;
+  private layers: readonly Layer[] = [];
+  private look: Look = { fill: true, outline: true, boxes: false };
+  private rate = 1;
+
+  constructor() {
+    for (const video of this.videos) {
+      video.onFrame = () => video === this.current && this.present();
+      video.onFault = (fault) => video === this.current && (this.fault.value = fault);
+      video.element.addEventListener('play', () => video === this.current && (this.playing.value = true));
+      video.element.addEventListener('pause', () => video === this.current && (this.playing.value = false));
+    }
+  }
+
+  /** Paint on `canvas` from now on; the videos need a place in the document to be decoded in time. */
+  attach(canvas: HTMLCanvasElement, shelf: HTMLElement): void {
+    this.canvas = canvas.getContext('2d', { alpha: false });
+    shelf.replaceChildren(...this.videos.map((video) => video.element));
+    if (this.current?.clip) this.fit(this.current.clip);
+  }
+
+  /** Show a clip; where it was made ready, its first picture is painted before this returns. */
+  show(clip: Playable, from = 0): void {
+    this.current?.element.pause();
+    const video = this.take(clip);
+    this.current = video;
+    this.layers = [];
+    this.playing.value = false;
+    this.fault.value = video.fault;
+    this.shown.value = video.frame !== null;
+    this.fit(clip);
+    if (video.frame !== null) this.present();
+    if (video.frame !== from) video.seek(from);
+  }
+
+  /** Show nothing. */
+  clear(): void {
+    this.current?.element.pause();
+    this.current = null;
+    this.layers = [];
+    this.shown.value = this.playing.value = false;
+    this.fault.value = null;
+  }
+
+  /** Make clips ready, the likeliest first. */
+  prepare(clips: readonly Playable[]): void {
+    const wanted = clips.slice(0, VIDEOS - 1);
+    const ids = new Set([this.current?.clip?.id, ...wanted.map((clip) => clip.id)]);
+    for (const clip of wanted) {
+      if (this.videos.some((video) => video.clip?.id === clip.id)) continue;
+      const idle = this.videos.find((video) => !video.clip || !ids.has(video.clip.id));
+      idle?.load(clip);
+    }
+  }
+
+  setLayers(layers: readonly Layer[], look: Look): void {
+    this.layers = layers;
+    this.look = look;
+    if (this.current?.settled) this.present(); // else the next picture brings them
+  }
+
+  toggle(): void {
+    if (this.playing.value) this.pause();
+    else this.play();
+  }
+
+  play(): void {
+    if (!this.current) return;
+    this.current.element.playbackRate = this.rate;
+    void this.current.play();
+  }
+
+  pause(): void {
+    this.current?.element.pause();
+  }
+
+  seek(number: number): void {
+    this.current?.seek(number);
+  }
+
+  step(by: number): void {
+    this.current?.step(by);
+  }
+
+  setRate(rate: number): void {
+    this.rate = rate;
+    if (this.current) this.current.element.playbackRate = rate;
+  }
+
+  second(number: number): number {
+    return this.current?.second(number) ?? 0;
+  }
+
+  /** The element that holds a clip, or the one least needed, told to load it. */
+  private take(clip: Playable): ClipVideo {
+    const ready = this.videos.find((video) => video.clip?.id === clip.id && !video.fault);
+    if (ready) return ready;
+    const free = this.videos.find((video) => !video.clip) ?? this.videos.find((video) => video !== this.current)!;
+    free.load(clip);
+    return free;
+  }
+
+  /** Whole canvas pixels for each of the video's, so that masks have sharp edges on any screen. */
+  private fit(clip: Playable): void {
+    if (!this.canvas) return;
+    const longest = Math.max(clip.width, clip.height);
+    this.scale = Math.max(1, Math.min(4, Math.floor(LONGEST_SIDE / longest)));
+    const { canvas } = this.canvas;
+    const [width, height] = [clip.width * this.scale, clip.height * this.scale];
+    if (canvas.width !== width) canvas.width = width;
+    if (canvas.height !== height) canvas.height = height;
+  }
+
+  private present(): void {
+    const video = this.current;
+    if (!video || video.frame === null || !this.canvas) return;
+    paint(this.canvas, video.element, this.layers, video.frame, this.scale, this.look);
+    this.canvas.canvas.dataset['frame'] = String(video.frame);
+    this.canvas.canvas.dataset['clip'] = video.clip!.id;
+    this.frame.value = video.frame;
+    this.shown.value = true;
+  }
+}
