@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from curation_ui import verbs as review_verbs
 from pipeline import verbs as pipeline_verbs
 from pipeline.estimate import verbs as estimate_verbs
 from pipeline.models import verbs as models_verbs
@@ -49,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     shards_verbs.add_verbs(verbs)
     trainer_verbs.add_verbs(verbs)
     generation_verbs.add_verbs(verbs)
+    review_verbs.add_verbs(verbs)
     return parser
 
 

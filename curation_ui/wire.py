@@ -180,9 +180,9 @@ class Facets(Wire):
 
 
 class Suggestions(Wire):
-    """Subject words: those of this dataset, then those of the vocabulary, that begin with or hold what was typed."""
+    """Subject words that begin with what was typed, those of most clips first; then those that hold it."""
 
-    words: list[Word]  # count 0: of the vocabulary alone
+    words: list[Word]  # count 0: no clip's subject, but the noun of a further track
 
 
 # One clip

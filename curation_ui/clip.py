@@ -1,0 +1,169 @@
+"""One clip as the page gets it: what the shard says, what people decided over it, and where its bytes are got."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from curation_ui.holdings import OwnShards
+from curation_ui.log import Seen, decision_info
+from curation_ui.playing import Player
+from curation_ui.shown import Shown
+from curation_ui.thresholds import broken_by, scores_of
+from curation_ui.wire import Clip, DecisionInfo, TrackInfo
+from shards import rle
+from shards.rle import Rle, Size
+
+_UNDECIDED = DecisionInfo(state="open", flagged=False, subject=None, caption=None, dropped_tracks=[], by=[], hidden=0)
+
+
+def clip_of(shown: Shown, key: str, who: str | None, player: Player) -> Clip:
+    """Raises `KeyError` for a clip that there is not, `Unreadable` and `ValueError` for one that cannot be read."""
+    row = shown.holdings.row_of(key)
+    if isinstance(shown.holdings, OwnShards):
+        return _own(shown, shown.holdings, row, key, who, player)
+    return _foreign(shown, row, key, player)
+
+
+def stopped_clip(shown: Shown, key: str) -> Clip:
+    """A clip that is no sample: what was measured of it, and why it stopped. Raises `KeyError`."""
+    record = shown.stopped_record(key)
+    source = str(record["video"]).partition("/")[0]
+    names = [column.name for column in shown.columns("stopped") if column.group == "score"]
+    scores = {name: float(record[name]) for name in names if record[name] is not None}
+    measured = record.get("measured")
+    return Clip(
+        **_NOWHERE,
+        dataset=shown.name,
+        key=key,
+        kind="stopped",
+        scores=scores_of(scores, shown.rules),
+        broken=broken_by(scores, shown.rules, source),
+        stage=record["stage"],
+        why=record["why"],
+        measured=None if measured is None else f"{measured:g}",
+        provenance={"video": record["video"], "outcome": record["outcome"]},
+        decision=_UNDECIDED,
+    )
+
+
+_NOWHERE: dict[str, Any] = {
+    "sha256": None,
+    "mp4": None,
+    "proxied": False,
+    "codec": None,
+    "strip": None,
+    "masks": None,
+    "width": 0,
+    "height": 0,
+    "pts": [],
+    "time_base": (1, 1),
+    "fps": 0.0,
+    "duration": 0.0,
+    "caption": "",
+    "caption_by": "",
+    "subject": "",
+    "stored_caption": "",
+    "stored_subject": "",
+    "tracks": [],
+    "shard": None,
+    "history": [],
+}
+"""Of a clip without a video."""
+
+
+def _own(shown: Shown, own: OwnShards, row: int, key: str, who: str | None, player: Player) -> Clip:
+    said = own.description(row)
+    kept: dict[str, Any] = own.index.slice(row, 1).to_pylist()[0]
+    seen = shown.log.seen([key], who)[key] if shown.log else Seen()
+    subject, caption = shown.as_decided(key, seen)
+    size = said["height"], said["width"]
+    video, strip, masks = own.video(row), own.strip(row), own.masks(row)
+    form = player.format(video)
+    scores = {str(name): float(value) for name, value in said["scores"].items()}
+    return Clip(
+        dataset=shown.name,
+        key=key,
+        kind="samples",
+        sha256=own.content[key],
+        mp4=shown.url(row, "mp4", video.tag),
+        proxied=not form.plays,
+        codec=form.codec,
+        strip=shown.url(row, "jpg", strip.tag),
+        masks=shown.url(row, "masks.json", masks.tag),
+        width=said["width"],
+        height=said["height"],
+        pts=said["pts"],
+        time_base=tuple(said["time_base"]),
+        fps=kept["fps"],
+        duration=kept["duration"],
+        caption=caption,
+        caption_by=kept["caption_by"] or "",
+        subject=subject,
+        stored_caption=said["caption"],
+        stored_subject=said["subject"],
+        tracks=_tracks(said["tracks"], own.track_masks(row), size, seen.decision.dropped_tracks),
+        scores=scores_of(scores, shown.rules),
+        broken=broken_by(scores, shown.rules, str(kept["video"]).partition("/")[0]),
+        stage=None,
+        why=None,
+        measured=None,
+        provenance=said["provenance"],
+        shard=kept["shard"],
+        decision=decision_info(seen, shown.state(key, seen)),
+        history=shown.log.shown(key, who) if shown.log else [],
+    )
+
+
+def _tracks(
+    said: Sequence[Mapping[str, Any]], masks: Mapping[int, Sequence[Rle | None]], size: Size, dropped: frozenset[int]
+) -> list[TrackInfo]:
+    pixels = size[0] * size[1]
+    return [
+        TrackInfo(
+            id=track["id"],
+            noun=track["noun"],
+            dropped=track["id"] in dropped,
+            scores=track["scores"],
+            series={
+                **track["series"],
+                "area": [None if area is None else area / pixels for area in rle.areas(masks[track["id"]], size)],
+            },
+            boxes=track["boxes"],
+        )
+        for track in said
+    ]
+
+
+def _foreign(shown: Shown, row: int, key: str, player: Player) -> Clip:
+    said = shown.holdings.description(row)
+    video = shown.holdings.video(row)
+    assert video is not None  # a foreign entry is one with a video
+    form, times = player.format(video), player.times(video)
+    fractions = [float(tick * times.time_base) for tick in times.pts]
+    duration = fractions[-1] if fractions else 0.0
+    return Clip(
+        **{
+            **_NOWHERE,
+            "mp4": shown.url(row, "mp4", video.tag),
+            "proxied": not form.plays,
+            "codec": form.codec,
+            "strip": shown.url(row, "jpg", video.tag),
+            "width": times.width,
+            "height": times.height,
+            "pts": list(times.pts),
+            "time_base": (times.time_base.numerator, times.time_base.denominator),
+            "fps": (len(fractions) - 1) / duration if duration else 0.0,
+            "duration": duration,
+            "caption": said["caption"],
+            "stored_caption": said["caption"],
+        },
+        dataset=shown.name,
+        key=key,
+        kind="samples",
+        scores=[],
+        broken=[],
+        stage=None,
+        why=None,
+        measured=None,
+        provenance=said["provenance"],
+        decision=_UNDECIDED,
+    )

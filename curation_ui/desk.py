@@ -1,0 +1,80 @@
+"""What one server has on its desk: the datasets under their short names, and whatever works on them."""
+
+import getpass
+import re
+import threading
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+
+from curation_ui.playing import Player
+from curation_ui.shown import Shown, open_shown
+from curation_ui.wire import DatasetInfo, Home
+from shards import SCHEMA
+
+
+class Desk:
+    """The datasets of one server. `reload` opens one anew; whoever reads it meanwhile goes on with the old."""
+
+    def __init__(self, urls: Sequence[str], player: Player, *, blind: bool = False) -> None:
+        self.player, self.blind = player, blind
+        self._urls: dict[str, str] = {}
+        self._shown: dict[str, Shown] = {}
+        self._opening = threading.Lock()
+        for url in urls:
+            name = _free(_short(url), self._urls)
+            self._urls[name] = url
+            self._shown[name] = open_shown(url, name, blind=blind)
+        for shown in self._shown.values():
+            threading.Thread(target=lambda shown=shown: shown.stopped, daemon=True).start()
+
+    def __getitem__(self, name: str) -> Shown:
+        """Raises `KeyError`."""
+        return self._shown[name]
+
+    @property
+    def shown(self) -> Mapping[str, Shown]:
+        return self._shown
+
+    def reload(self, name: str) -> Shown:
+        """Open a dataset again, for what a build added."""
+        with self._opening:
+            self._shown[name] = open_shown(self._urls[name], name, blind=self.blind)
+            return self._shown[name]
+
+    def info(self, name: str) -> DatasetInfo:
+        shown = self._shown[name]
+        recipe = shown.holdings.recipe.get("name")
+        return DatasetInfo(
+            dataset=name,
+            title=shown.holdings.title,
+            url=shown.holdings.storage.url,
+            samples=len(shown.holdings),
+            stopped=shown.stopped.num_rows if "stopped" in vars(shown) else None,
+            recipe=recipe if isinstance(recipe, str) else None,
+            schema_number=SCHEMA,
+            writable=shown.log is not None,
+            why_not=shown.holdings.why_not,
+        )
+
+    def home(self) -> Home:
+        infos = [self.info(name) for name in self._shown]
+        return Home(datasets=infos, blind=self.blind, study=False, version=version("dreamreel"))
+
+
+def suggested_name() -> str:
+    """A reviewer's name to begin with: the user's."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        return "reviewer"
+
+
+def _short(url: str) -> str:
+    """A name for addresses: the last part of a path, in letters that need no quoting."""
+    last = url.rstrip("/").rpartition("/")[2]
+    return re.sub(r"[^a-z0-9]+", "-", last.lower()).strip("-") or "dataset"
+
+
+def _free(name: str, taken: Mapping[str, str]) -> str:
+    names = (name, *(f"{name}-{number}" for number in range(2, len(taken) + 3)))
+    return next(one for one in names if one not in taken and one not in ("session", "home", "diff", "study"))

@@ -1,0 +1,94 @@
+"""The routes that answer with bytes: videos by range, thumbnails, masks; a clip is named by its key alone."""
+
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
+
+from anyio import to_thread
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from curation_ui.members import Place, TooLarge, inflated
+from curation_ui.playing import Player
+from curation_ui.ranges import answer
+from curation_ui.shown import Shown
+from shards.storage import StorageError
+from shards.video import Unreadable
+
+Find: TypeAlias = Callable[[str], Shown]  # a dataset by its short name; raises `KeyError`
+
+KEPT = {"cache-control": "private, max-age=31536000, immutable"}
+"""Of an address that names the content it gives (`?v=`); any other is asked again."""
+
+CHECKED = {"cache-control": "private, no-cache"}
+
+
+def media_routes(find: Find, player: Player) -> list[Route]:
+    """For Starlette."""
+
+    async def video(request: Request) -> Response:
+        return await _served(request, lambda: _video(*_clip(request, find), player))
+
+    async def strip(request: Request) -> Response:
+        return await _served(request, lambda: _strip(*_clip(request, find), player))
+
+    async def masks(request: Request) -> Response:
+        return await _served(request, lambda: _masks(*_clip(request, find)))
+
+    serve: list[tuple[str, Callable[[Request], Awaitable[Response]]]] = [
+        ("/media/{dataset}/{key}.mp4", video),
+        ("/media/{dataset}/{key}.jpg", strip),
+        ("/media/{dataset}/{key}.masks.json", masks),
+    ]
+    return [Route(path, endpoint, methods=["GET"]) for path, endpoint in serve]
+
+
+Found: TypeAlias = tuple[Place, str, dict[str, str]]  # bytes, MIME type, further headers
+
+
+async def _served(request: Request, find: Callable[[], Found]) -> Response:
+    try:
+        place, kind, headers = await to_thread.run_sync(find)
+    except KeyError:
+        raise HTTPException(404, "there is no such clip") from None
+    except TooLarge as error:
+        raise HTTPException(413, str(error)) from None
+    except Unreadable as error:
+        raise HTTPException(422, f"this video cannot be read: {error}") from None
+    except (StorageError, ValueError) as error:
+        raise HTTPException(502, str(error)) from None
+    caching = KEPT if "v" in request.query_params else CHECKED
+    return answer(request, place.read, place.size, place.tag, kind, {**headers, **caching})
+
+
+def _clip(request: Request, find: Find) -> tuple[Shown, int]:
+    shown = find(request.path_params["dataset"])
+    return shown, shown.holdings.row_of(request.path_params["key"])
+
+
+def _video(shown: Shown, row: int, player: Player) -> Found:
+    place = shown.holdings.video(row)
+    if place is None:
+        raise KeyError(row)
+    played = player.playable(place)
+    return played, player.format(place).kind if played is place else "video/mp4", {}
+
+
+def _strip(shown: Shown, row: int, player: Player) -> Found:
+    place = shown.holdings.strip(row)
+    if place is None:
+        video = shown.holdings.video(row)
+        if video is None:
+            raise KeyError(row)
+        place = player.strip(video)
+    return place, "image/jpeg", {}
+
+
+def _masks(shown: Shown, row: int) -> Found:
+    """As the tar has them, which is zlib, HTTP's "deflate"; looked into first, so that no bomb gets to a browser."""
+    place = shown.holdings.masks(row)
+    if place is None:
+        raise KeyError(row)
+    inflated(place.read())
+    return place, "application/json", {"content-encoding": "deflate"}

@@ -1,0 +1,123 @@
+"""The columns of the grid: what the sidecars say of every sample, and the ledger of every clip that is none."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from curation_ui.table import REVIEW
+from curation_ui.wire import ColumnInfo, Kind
+from shards import ledger, select, sidecar
+from shards.storage import Storage
+
+INDEX = tuple(name for name in sidecar.SCHEMA.names if name != "pts")
+"""What the page keeps of the sidecars: all but the frame times, which stand in every clip's own description."""
+
+_HIDDEN = {"json_size", "masks_size", "strip_size", "sha256", "mp4_sha256", "nouns"}
+_LABELS: Mapping[str, str] = {
+    "fps": "frames a second",
+    "num_frames": "frames",
+    "num_tracks": "tracks",
+    "mp4_size": "bytes of video",
+    "caption_by": "captioned by",
+    "subject.area": "subject's share of the picture",
+    "subject.frames": "share of frames with the subject",
+    "why": "rule",
+    "measured": "measured value",
+}
+_FIRST = ("subject", "state", "duration", "subject.area", "motion.iou", "motion.shift", "stage", "why", "measured")
+"""Facets that are shown from the start, in this order, where a dataset has them."""
+
+_CLIP = {*sidecar.SCHEMA.names, "num_tracks", "shard", "subject.area", "subject.frames"}
+_ENDING = ("stage", "outcome", "why", "measured")
+
+
+def of_samples(index: pa.Table) -> pa.Table:
+    """A row for each sample of an index (`INDEX` and `shard`)."""
+    known = select.columns(index)
+    rows = known.drop_columns([name for name in known.column_names if name in _HIDDEN])
+    first = pc.list_element(index["tracks"], 0) if index.num_rows else None
+    for name, values in (
+        ("subject.area", pc.struct_field(first, "area") if first is not None else pa.array([], pa.float64())),
+        ("subject.frames", _shares(first, index["num_frames"]) if first is not None else pa.array([], pa.float64())),
+    ):
+        rows = rows.append_column(name, values)
+    return rows
+
+
+def of_stopped(storage: Storage) -> pa.Table:
+    """A row for each clip that is no sample: where it stopped, by which rule, and every score up to there."""
+    ended = ledger.ended(storage)
+    stopped = ended.filter(pc.not_equal(ended["outcome"], "kept"))
+    scores = select.columns(_scores_of(storage, stopped)).drop_columns(["clip", "stage", "at"])
+    plain = {"key": "clip", "video": "video", "stage": "stage", "outcome": "outcome", "why": "why"}
+    rows = pa.table({name: stopped[column] for name, column in plain.items()})
+    measured = [_number(value) for value in stopped["value"].to_pylist()]
+    rows = rows.append_column("measured", pa.array(measured, pa.float64()))
+    for name in scores.column_names:
+        rows = rows.append_column(name if name not in rows.column_names else f"scores.{name}", scores[name])
+    blank = pa.array([""] * rows.num_rows, pa.string())
+    return rows.append_column("subject", blank).append_column("caption", blank)
+
+
+def infos(table: pa.Table, kind: Kind, rules: Mapping[str, list[str]]) -> list[ColumnInfo]:
+    """What the page is told of the columns; `rules` are the settings that ask each."""
+    order = [name for name in _FIRST if name in table.column_names or name in REVIEW]
+    names = [*order, *(name for name in [*table.column_names, *REVIEW] if name not in order)]
+    shown = [name for name in names if name not in ("key", "row") and not (kind == "stopped" and name in _EMPTY)]
+    return [_info(name, table, kind, rules) for name in shown]
+
+
+_EMPTY = {"subject", "caption", *REVIEW}  # of a clip that is no sample
+
+
+def _info(name: str, table: pa.Table, kind: Kind, rules: Mapping[str, list[str]]) -> ColumnInfo:
+    type_ = table.schema.field(name).type if name in table.column_names else pa.string()
+    number = pa.types.is_integer(type_) or pa.types.is_floating(type_)
+    return ColumnInfo.model_validate(
+        {
+            "name": name,
+            "kind": "number" if number else "word",
+            "label": _LABELS.get(name, name.replace("_", " ")),
+            "group": _group(name, kind),
+            "facet": name in _FIRST,
+            "rules": rules.get(name, []),
+        }
+    )
+
+
+def _group(name: str, kind: Kind) -> str:
+    if name in REVIEW:
+        return "review"
+    if kind == "stopped" and name in _ENDING:
+        return "ending"
+    return "clip" if name in _CLIP else "score"
+
+
+def _shares(first: pa.ChunkedArray, num_frames: pa.ChunkedArray) -> pa.ChunkedArray:
+    return pc.divide(pc.cast(pc.struct_field(first, "frames"), pa.float64()), pc.cast(num_frames, pa.float64()))
+
+
+def _scores_of(storage: Storage, stopped: pa.Table) -> pa.Table:
+    """Columns clip, stage, at and scores of the very rows that stopped clips, in their order."""
+    wanted = pa.table({name: stopped[name] for name in ("clip", "stage", "at")})
+    wanted = wanted.append_column("place", pa.array(np.arange(wanted.num_rows), pa.int64()))
+    parts = [ledger.SCHEMA.empty_table().select(["clip", "stage", "at", "scores"])]
+    for part in ledger.tables(storage, ["clip", "stage", "outcome", "at", "scores"]):
+        ends = part.filter(pc.invert(pc.is_in(part["outcome"], pa.array(["done", "kept"]))))
+        parts.append(ends.drop_columns(["outcome"]))
+    every = pa.concat_tables(parts)
+    numbered = every.select(["clip", "stage", "at"]).append_column("n", pa.array(np.arange(len(every)), pa.int64()))
+    joined = wanted.join(numbered, ["clip", "stage", "at"], join_type="left outer").sort_by("place")
+    last = joined.group_by("place").aggregate([("n", "max")]).sort_by("place")
+    taken = every["scores"].combine_chunks().take(last["n_max"].combine_chunks())
+    return wanted.drop_columns(["place"]).append_column("scores", taken)
+
+
+def _number(value: str | None) -> float | None:
+    """A measured value that is a number; the ledger keeps JSON."""
+    try:
+        return None if value is None else float(value)
+    except ValueError:
+        return None
