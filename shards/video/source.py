@@ -91,11 +91,16 @@ def _file(source: Source) -> Iterator[str | IO[bytes]]:
         yield opened_file
 
 
+_AHEAD = 1 << 18
+"""Bytes that FFmpeg takes at a time of those that are in memory: each time costs it a call of Python's."""
+
+
 def _container(file: str | IO[bytes]) -> InputContainer:
     try:
         # A playlist among the videos must not fetch from elsewhere.
         options = {"protocol_whitelist": "file"}
-        container = av.open(file, "r", container_options=options, metadata_errors="replace")
+        ahead = _AHEAD if isinstance(file, io.BytesIO) else 1 << 15
+        container = av.open(file, "r", container_options=options, metadata_errors="replace", buffer_size=ahead)
     except av.FFmpegError as error:
         raise Unreadable("not_a_video", on_one_line(error)) from None
     if container.format.name == "tty":  # FFmpeg draws plain text as if on a terminal

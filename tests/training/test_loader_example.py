@@ -61,7 +61,7 @@ def test_a_window_at_the_clips_size_is_its_frames_boxes_and_masks(sample: Sample
         one = drawn(sample, number)
         (first,) = [t for t in range(30 - 15) if np.array_equal(masks_of(one), masks[t : t + 16 : 3])]
         firsts.add(first)
-        assert np.array_equal(np.stack(one.frames), whole[first : first + 16 : 3])
+        assert np.array_equal(one.frames, whole[first : first + 16 : 3])
         assert one.boxes.tolist() == [list(box) for box in sample.tracks[0].boxes[first : first + 16 : 3] if box]
         assert one.present.all()
         (reference,) = [
@@ -92,7 +92,7 @@ def test_a_pixel_of_the_mask_lies_in_its_frames_box(sample: Sample) -> None:
 @pytest.mark.parametrize("size", [(24, 32), (96, 128), (48, 40), (20, 64), (30, 30)])
 def test_boxes_follow_the_masks_through_resize_and_crop(sample: Sample, size: tuple[int, int]) -> None:
     one = drawn(sample, height=size[0], width=size[1])
-    assert np.stack(one.frames).shape == (6, *size, 3)
+    assert one.frames.shape == (6, *size, 3)
     assert masks_of(one).shape == (6, *size)
     for mask, box in zip(masks_of(one), one.boxes, strict=True):
         y, x = np.nonzero(mask)

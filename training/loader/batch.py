@@ -1,12 +1,12 @@
 """What training gets: a batch of clips as tensors."""
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
 import torch
 from torch import Tensor
-from torch.utils.data import get_worker_info
 
 from training.loader.example import Example
 
@@ -44,6 +44,10 @@ class Batch:
         tuples = {name: getattr(self, name)[:count] for name in ("captions", "nouns", "keys")}
         return replace(self._each(lambda tensor: tensor[:count]), **tuples)
 
+    def kept(self) -> Self:
+        """The same, its frames in memory of their own."""
+        return replace(self, frames=self.frames.clone())
+
     def to(self, device: torch.device) -> Self:
         """The same batch with its tensors on `device`."""
         return self._each(lambda tensor: tensor.to(device, non_blocking=True))
@@ -57,11 +61,11 @@ class Batch:
         return replace(self, **{name: change(value) for name, value in tensors.items() if isinstance(value, Tensor)})
 
 
-def collate(examples: Sequence[Example], faults: Sequence[Fault], end: int) -> Batch:
-    """A batch of examples of one size."""
+def collate(examples: Sequence[Example], frames: Tensor, faults: Sequence[Fault], end: int) -> Batch:
+    """A batch of examples of one size, whose frames lie in `frames` already."""
     masks = [torch.from_numpy(one.masks) for one in examples if one.masks is not None]
     return Batch(
-        frames=_shared_frames(examples),
+        frames=frames,
         boxes=torch.stack([torch.from_numpy(one.boxes) for one in examples]),
         present=torch.stack([torch.from_numpy(one.present) for one in examples]),
         subjects=torch.stack([torch.from_numpy(one.subject) for one in examples]),
@@ -75,14 +79,15 @@ def collate(examples: Sequence[Example], faults: Sequence[Fault], end: int) -> B
     )
 
 
-def _shared_frames(examples: Sequence[Example]) -> Tensor:
-    """The frames of all, uint8 [B, F, H, W, 3], written once, into memory that a worker hands over as it is."""
-    first = examples[0].frames
-    together = torch.empty((len(examples), len(first), *first[0].shape), dtype=torch.uint8)
-    if get_worker_info() is not None:
-        together.share_memory_()  # type: ignore[no-untyped-call]
-    pictures = together.numpy()
-    for row, one in zip(pictures, examples, strict=True):
-        for place, picture in zip(row, one.frames, strict=True):
-            place[...] = picture
-    return together
+def rooms(shape: Sequence[int]) -> Iterator[Tensor]:
+    """Memory for the frames of one batch after the other, uint8 of `shape`."""
+    while True:
+        yield torch.empty(tuple(shape), dtype=torch.uint8)
+
+
+def shared_rooms(shape: Sequence[int], count: int) -> Iterator[Tensor]:
+    """`count` of them by turns, in memory that is shared with the trainer.
+
+    A system may take longer to find new memory for a batch than a worker to draw into it.
+    """
+    return itertools.cycle([next(rooms(shape)).share_memory_() for _ in range(count)])  # type: ignore[no-untyped-call]

@@ -26,7 +26,7 @@ class Example:
     key: str
     caption: str  # "" where it was dropped
     noun: str
-    frames: list[NDArray[np.uint8]]  # [F] of [H, W, 3], RGB
+    frames: NDArray[np.uint8]  # [F, H, W, 3], RGB
     boxes: NDArray[np.float32]  # [F, 4], x0, y0, x1, y1 in pixels, half-open; zeros where there is none
     present: NDArray[np.bool_]  # [F], where there is a box
     subject: NDArray[np.uint8]  # [H, W, 3], the subject image
@@ -34,8 +34,14 @@ class Example:
     noise_seed: int  # of the noise and the timestep that belong to this draw, 0 to 2**63 - 1
 
 
-def example(clip: Clip, members: Mapping[str, bytes], loader: Loader, generator: Generator) -> Example:
-    """The example that `generator` draws from a clip's members.
+def example(
+    clip: Clip,
+    members: Mapping[str, bytes],
+    loader: Loader,
+    generator: Generator,
+    place: NDArray[np.uint8] | None = None,
+) -> Example:
+    """The example that `generator` draws from a clip's members, its frames in `place`, [F, H, W, 3], where it is given.
 
     Raises what names the data's fault: `InvalidSample`, `video.Unreadable`, or ValueError for a bad mask.
     """
@@ -49,17 +55,23 @@ def example(clip: Clip, members: Mapping[str, bytes], loader: Loader, generator:
         numbers = window(track["boxes"], clip.stride, loader.window, stored.keys, generator)
         chosen = reference_frame(numbers, seen, generator)
         wanted = sorted({*numbers, chosen})
-        pictures = stored.frames(wanted, crop.scaled)
-        shown = {number: crop.cut(picture) for number, picture in zip(wanted, pictures, strict=True)}
+        frames = np.empty((len(numbers), *crop.size, 3), np.uint8) if place is None else place
+        row_of = {number: row for row, number in enumerate(numbers)}
+        for number, scaled in zip(wanted, stored.frames(wanted, crop.scaled), strict=True):
+            picture = crop.cut(scaled)
+            if number in row_of:  # at once, so that the decoder's memory is free for its next picture
+                frames[row_of[number]] = picture
+            if number == chosen:
+                subject = cut_out(picture, seen[chosen], loader.reference, generator)
     boxes, present = crop.boxes([track["boxes"][number] for number in numbers])
     return Example(
         key=clip.key,
         caption=caption,
         noun=clip.subject,
-        frames=[shown[number] for number in numbers],
+        frames=frames,
         boxes=boxes,
         present=present,
-        subject=cut_out(shown[chosen], seen[chosen], loader.reference, generator),
+        subject=subject,
         masks=np.stack([seen[number] for number in numbers]) if loader.masks else None,
         noise_seed=noise_seed,
     )

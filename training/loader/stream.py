@@ -10,9 +10,12 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from multiprocessing.context import BaseContext
-from typing import Self
+from typing import Self, TypeAlias
 
 import cv2
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from shards import Dataset, Storage
@@ -20,11 +23,13 @@ from shards.dataset import read_ahead
 from shards.storage import Outage
 from shards.video import Unreadable
 from training.loader import draws
-from training.loader.batch import Batch, Fault, collate
+from training.loader.batch import Batch, Fault, collate, rooms, shared_rooms
 from training.loader.clips import COLUMNS, Clips, eligible, fingerprint
 from training.loader.example import Example, example
 from training.loader.order import Draw, Order
 from training.loader.settings import Loader
+
+Frames: TypeAlias = NDArray[np.uint8]  # [F, H, W, 3]
 
 ATTEMPTS = 16
 """Samples that are tried in one place of the stream before it is given up."""
@@ -103,7 +108,7 @@ class Stream(IterableDataset[Batch]):
             for batch in made:
                 if isinstance(batch, str):
                     raise ValueError(batch)
-                yield batch
+                yield batch if pinned else batch.kept()  # pinned it has memory of its own already
         except RuntimeError as error:  # torch's word for workers that died and for its timeout
             mend = "lower loader.workers or loader.batches_ahead, or raise loader.timeout"
             raise ValueError(f"a worker of the loader is lost ({str(error).splitlines()[0]}); {mend}") from None
@@ -114,10 +119,12 @@ class Stream(IterableDataset[Batch]):
         sampler = _sampler_digest(self.loader)
         return State(seed=self.loader.seed, epoch=epoch, position=place, dataset=self._name, sampler=sampler)
 
-    def examples(self, positions: Iterable[int]) -> Iterator[tuple[Example, list[Fault]]]:
-        """The example at each position, with what could not be read before it was found."""
-        for position, got in self.raw(positions):
-            yield self._found(self.order.draw(position), got)
+    def examples(
+        self, positions: Iterable[int], places: Iterable[Frames | None] = itertools.repeat(None)
+    ) -> Iterator[tuple[Example, list[Fault]]]:
+        """The example at each position, with what could not be read before it was found; its frames in its place."""
+        for (position, got), place in zip(self.raw(positions), places, strict=False):
+            yield self._found(self.order.draw(position), got, place)
 
     def raw(self, positions: Iterable[int]) -> Iterator[tuple[int, "dict[str, bytes] | Fault"]]:
         """Each position with its clip's members undecoded, read ahead where they come over a network."""
@@ -135,17 +142,26 @@ class Stream(IterableDataset[Batch]):
                 numbers = self.order.epoch(epoch)[0].tolist()
             yield position, numbers[position % count]
 
-    def shares(self, first: int, step: int) -> Iterator[Batch]:
-        """This rank's batches `first`, `first` + `step`, ..."""
+    def shape(self) -> tuple[int, ...]:
+        """Of a batch's frames."""
+        loader = self.loader
+        return self.share.batch, loader.window.num_frames, loader.height, loader.width, 3
+
+    def shares(self, first: int, step: int, memory: Iterator[Tensor] | None = None) -> Iterator[Batch]:
+        """This rank's batches `first`, `first` + `step`, ...; `memory` is asked for each one's frames."""
         share = self.share
         starts = itertools.count(self.start + first * share.whole, step * share.whole)
         mine, ends = itertools.tee(starts)
         begin = share.rank * share.batch
-        found = self.examples(start + begin + place for start in mine for place in range(share.batch))
-        for end in ends:
+        now, drawn_into = itertools.tee(memory or rooms(self.shape()))
+        found = self.examples(
+            (start + begin + number for start in mine for number in range(share.batch)),
+            (row for frames in drawn_into for row in frames.numpy()),
+        )
+        for end, frames in zip(ends, now, strict=False):
             pairs = list(itertools.islice(found, share.batch))
             faults = [fault for _, faults in pairs for fault in faults]
-            yield collate([one for one, _ in pairs], faults, end + share.whole)
+            yield collate([one for one, _ in pairs], frames, faults, end + share.whole)
 
     def _members(self, number: int) -> dict[str, bytes] | Fault:
         row = self.clips.rows[number]
@@ -157,7 +173,7 @@ class Stream(IterableDataset[Batch]):
             clip = self.clips[number]
             return Fault(key=clip.key, shard=clip.shard, why=str(error))
 
-    def _found(self, draw: Draw, got: dict[str, bytes] | Fault) -> tuple[Example, list[Fault]]:
+    def _found(self, draw: Draw, got: dict[str, bytes] | Fault, place: Frames | None) -> tuple[Example, list[Fault]]:
         """The example of a draw; of the first substitute that can be read, where it cannot."""
         faults: list[Fault] = []
         first = clip = self.clips[draw.clip]
@@ -170,7 +186,7 @@ class Stream(IterableDataset[Batch]):
                 faults.append(got)
                 continue
             try:
-                return example(clip, got, self.loader, generator), faults
+                return example(clip, got, self.loader, generator, place), faults
             except (Unreadable, ValueError) as error:
                 faults.append(Fault(key=clip.key, shard=clip.shard, why=str(error)))
         last = faults[-1]
@@ -194,7 +210,9 @@ class _Worker(IterableDataset["Batch | str"]):
         cv2.setNumThreads(1)  # workers run side by side
         try:
             stream: Stream = pickle.loads(self._stream)
-            yield from stream.shares(worker.id, worker.num_workers)
+            # The trainer asks for a batch when it has done with the one before, and ahead for as many as it may.
+            memory = shared_rooms(stream.shape(), stream.loader.batches_ahead + 1)
+            yield from stream.shares(worker.id, worker.num_workers, memory)
         except ValueError as error:
             yield str(error)
 

@@ -10,7 +10,7 @@ from training.loader.settings import Augmentation, Reference
 
 def is_informative(mask: NDArray[np.bool_], reference: Reference) -> bool:
     """Whether a frame with this mask, bool [H, W], shows enough of the subject."""
-    if mask.mean() < max(reference.min_area, 1 / mask.size):
+    if np.count_nonzero(mask) < max(reference.min_area * mask.size, 1):
         return False
     edges = (mask[0], mask[-1], mask[:, 0], mask[:, -1])
     return reference.at_border or not any(edge.any() for edge in edges)
