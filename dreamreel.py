@@ -11,6 +11,7 @@ from pipeline import verbs as pipeline_verbs
 from pipeline.estimate import verbs as estimate_verbs
 from pipeline.models import verbs as models_verbs
 from shards import verbs as shards_verbs
+from training.evaluation import verbs as evaluation_verbs
 from training.generation import verbs as generation_verbs
 from training.trainer import verbs as trainer_verbs
 
@@ -50,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     shards_verbs.add_verbs(verbs)
     trainer_verbs.add_verbs(verbs)
     generation_verbs.add_verbs(verbs)
+    evaluation_verbs.add_verbs(verbs)
     review_verbs.add_verbs(verbs)
     return parser
 
