@@ -119,10 +119,11 @@ def _verdicts(router: APIRouter, desk: Desk, door: Door) -> None:  # noqa: ARG00
         keys = list(dict.fromkeys(event.key for event in made))
         one.decided(keys)
         seen = log.seen(keys, who)
+        states = one.states(seen)
         undoable = log.undoable(who)
         return wire.VerdictsAnswer(
             events=as_events(made, one.holdings.content),
-            decisions={key: decision_info(seen[key], one.state(key, seen[key])) for key in keys},
+            decisions={key: decision_info(seen[key], states[key]) for key in keys},
             undoable=undoable.id if undoable else None,
         )
 

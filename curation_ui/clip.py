@@ -108,7 +108,7 @@ def _own(shown: Shown, own: OwnShards, row: int, key: str, who: str | None, play
         measured=None,
         provenance=said["provenance"],
         shard=kept["shard"],
-        decision=decision_info(seen, shown.state(key, seen)),
+        decision=decision_info(seen, shown.states({key: seen})[key]),
         history=shown.log.shown(key, who) if shown.log else [],
     )
 

@@ -8,6 +8,7 @@ from importlib.metadata import version
 
 from curation_ui.playing import Player
 from curation_ui.shown import Shown, open_shown
+from curation_ui.versions import Comparison
 from curation_ui.wire import DatasetInfo, Home
 from shards import SCHEMA
 
@@ -20,6 +21,7 @@ class Desk:
         self._urls: dict[str, str] = {}
         self._shown: dict[str, Shown] = {}
         self._opening = threading.Lock()
+        self._comparisons: dict[tuple[str, str], Comparison] = {}
         for url in urls:
             name = _free(_short(url), self._urls)
             self._urls[name] = url
@@ -40,6 +42,15 @@ class Desk:
         with self._opening:
             self._shown[name] = open_shown(self._urls[name], name, blind=self.blind)
             return self._shown[name]
+
+    def comparison(self, a: str, b: str) -> Comparison:
+        """Begun when it is first asked for, and anew after a reload. Raises `KeyError`."""
+        pair = self._shown[a], self._shown[b]
+        with self._opening:
+            there = self._comparisons.get((a, b))
+            if there is None or (there.a, there.b) != pair:
+                there = self._comparisons[a, b] = Comparison(*pair)
+            return there
 
     def info(self, name: str) -> DatasetInfo:
         shown = self._shown[name]

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 import pyarrow as pa
 
 from curation_ui.table import EVERYBODY
-from curation_ui.wire import DecisionInfo, Event, VerdictRequest
+from curation_ui.wire import DecisionInfo, Event, State, VerdictRequest
 from shards import Decision, Storage, Verdict, Verdicts, decisions, verdict
 from shards.verdicts import FOLDER, from_jsonl, not_undone
 
@@ -35,6 +35,12 @@ class Seen:
     @property
     def touched(self) -> bool:
         return self.flagged or self.decision != Decision()
+
+    @property
+    def edited(self) -> bool:
+        """The clip is not as the shard has it."""
+        decided = self.decision
+        return decided.subject is not None or decided.caption is not None or bool(decided.dropped_tracks)
 
 
 class Log:
@@ -104,6 +110,10 @@ class Log:
         with self._lock:
             return [event for event in self._of.get(key, ()) if event.sha256 == self._content.get(key)]
 
+    def deciders(self, key: str) -> set[str]:
+        """Who accepted or rejected a clip, and stands by it."""
+        return {event.who for event in not_undone(self.of(key)) if event.action in ("accept", "reject")}
+
     def shown(self, key: str, who: str | None) -> list[Event]:
         """The history of a clip as far as `who` may see it, with what holds of it."""
         with self._lock:
@@ -132,7 +142,7 @@ class Log:
         return [event for event in reversed(self.events()) if not self._is_hidden(event, who)]
 
     def _is_hidden(self, event: Verdict, who: str | None) -> bool:
-        return self.blind and event.who != who and len(independent(self.of(event.key))) < 2
+        return self.blind and event.who != who and len(independent(self.of(event.key))[0]) < 2
 
     def _take(self, events: Iterable[Verdict]) -> set[str]:
         """Make events known; the keys that they are about."""
@@ -181,16 +191,18 @@ class Log:
         )
 
 
-def independent(history: Sequence[Verdict]) -> dict[str, bool]:
-    """What the first two reviewers of a clip decided before either could see the other: name -> accepted.
+def independent(history: Sequence[Verdict]) -> tuple[dict[str, bool], int]:
+    """What the first two reviewers of a clip decided before either could see the other, name -> accepted; and how many
+    events it took.
 
     One name, or none, where it has not come to two. What anybody decides afterwards settles, and is not counted here.
     """
+    stood = dict[str, bool]()
     for end in range(1, len(history) + 1):
         stood = {e.who: e.action == "accept" for e in not_undone(history[:end]) if e.action in ("accept", "reject")}
-        if len(stood) >= 2 or end == len(history):
-            return stood
-    return {}
+        if len(stood) >= 2:
+            return stood, end
+    return stood, len(history)
 
 
 def as_events(events: Sequence[Verdict], content: Content) -> list[Event]:
@@ -199,19 +211,17 @@ def as_events(events: Sequence[Verdict], content: Content) -> list[Event]:
     return [_event(event, standing, content) for event in events]
 
 
-def decision_info(seen: Seen, state: str) -> DecisionInfo:
+def decision_info(seen: Seen, state: State) -> DecisionInfo:
     """For the wire."""
     decision = seen.decision
-    return DecisionInfo.model_validate(
-        {
-            "state": state,
-            "flagged": seen.flagged,
-            "subject": decision.subject,
-            "caption": decision.caption,
-            "dropped_tracks": sorted(decision.dropped_tracks),
-            "by": list(seen.by),
-            "hidden": seen.hidden,
-        }
+    return DecisionInfo(
+        state=state,
+        flagged=seen.flagged,
+        subject=decision.subject,
+        caption=decision.caption,
+        dropped_tracks=sorted(decision.dropped_tracks),
+        by=list(seen.by),
+        hidden=seen.hidden,
     )
 
 

@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from curation_ui import api, log, media
+from curation_ui import api, log, media, workbench
 from curation_ui.desk import Desk
 from curation_ui.guard import Door, Guard
 from curation_ui.members import TooLarge
@@ -26,6 +26,7 @@ def application(desk: Desk, door: Door) -> ASGIApp:
     """Everything behind its guard, as an ASGI application."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.include_router(api.routes(desk, door))
+    app.include_router(workbench.routes(desk))
     app.router.routes += media.media_routes(desk.__getitem__, desk.player)
     app.router.routes.append(Route("/{path:path}", StaticFiles().__call__, methods=["GET"]))
     for kind, status in _STATUS.items():

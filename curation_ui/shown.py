@@ -15,12 +15,16 @@ from curation_ui.holdings import Holdings, OwnShards
 from curation_ui.log import Log, Seen
 from curation_ui.search import Search, matches
 from curation_ui.table import Decided, Found, Table
-from curation_ui.thresholds import asked_by, rules_of
-from curation_ui.wire import Card, ColumnInfo, FacetsRequest, Filter, Histogram, Kind, Query, Word, Words
+from curation_ui.thresholds import Judged, asked_by, rules_of
+from curation_ui.wire import Card, ColumnInfo, FacetsRequest, Filter, Histogram, Kind, Query, State, Word, Words
+from pipeline.stages.judge import Judge, Screener
 from shards import Dataset, Storage, select
 from shards.writer import INFO
 
 _CARD = ("key", "subject", "caption", "state", "flagged", "edited")
+_ASKED_AGAIN = (Screener.name, Judge.name)
+"""Stages whose word another threshold changes; where a clip stopped elsewhere, no rule brings it back."""
+
 _MEASURES = ("duration", "fps", "num_frames", "width", "height", "num_tracks")
 
 
@@ -106,6 +110,15 @@ class Shown:
         tracks = pc.list_flatten(self.holdings.index["tracks"])
         return sorted(word for word in pc.unique(pc.struct_field(tracks, "noun")).to_pylist() if word)
 
+    def stored_search(self, text: str) -> Found:
+        """Rows that a text finds in what is stored, whatever people wrote over it."""
+        return self._search.rows(text)
+
+    def keys_of(self, numbers: Sequence[int]) -> list[str]:
+        """Keys of some rows of samples."""
+        keys: list[str] = self._grid["key"].take(pa.array(numbers, pa.int64())).to_pylist()
+        return keys
+
     def viewer(self, who: str | None) -> str:
         """Who it is whose view of the decisions this person has; the tables have it up to date afterwards."""
         if self.log is None:
@@ -125,12 +138,11 @@ class Shown:
         with self._deciding:
             self._decide(keys, self._viewers)
 
-    def state(self, key: str, seen: Seen) -> str:
-        """open, accepted or rejected."""
-        if not seen.touched:
-            return "open"
-        (decided,) = self._decided({key: seen})
-        return decided.state
+    def states(self, seen: Mapping[str, Seen]) -> dict[str, State]:
+        """open, accepted or rejected, by key."""
+        touched = {key: one for key, one in seen.items() if one.touched}
+        blank: dict[str, State] = dict.fromkeys(seen, "open")
+        return blank | {key: one.state for key, one in zip(touched, self._decided(touched), strict=True)}
 
     def as_decided(self, key: str, seen: Seen) -> tuple[str, str]:
         """Subject and caption of a clip as people decided them."""
@@ -148,6 +160,19 @@ class Shown:
         """All that is known of a clip that is no sample. Raises `KeyError`."""
         found: dict[str, Any] = self._stopped_rows.slice(self._stopped_numbers[key], 1).to_pylist()[0]
         return found
+
+    @cached_property
+    def judged(self) -> Judged:
+        """Every clip against any thresholds; made when it is first asked for."""
+        videos = [*self._grid["video"].to_pylist(), *self._stopped_rows["video"].to_pylist()]
+        sources = [str(video).partition("/")[0] for video in videos]
+        ends = zip(self._stopped_rows["stage"].to_pylist(), self._stopped_rows["why"].to_pylist(), strict=True)
+        final = ["" if stage in _ASKED_AGAIN else f"{stage}: {why}" for stage, why in ends]
+        return Judged(self.samples, self.stopped, sources, final)
+
+    def all_keys(self) -> list[str]:
+        """Of samples, then of the clips that stopped."""
+        return [*self._grid["key"].to_pylist(), *self._stopped_rows["key"].to_pylist()]
 
     @cached_property
     def _stopped_numbers(self) -> dict[str, int]:
@@ -213,13 +238,11 @@ def open_shown(url: str, name: str, *, blind: bool) -> Shown:
 def _decided(row: int, seen: Seen, texts: Mapping[str, str] | None) -> Decided:
     """`texts` is None where every track was dropped: that rejects the clip."""
     accepted = False if texts is None else seen.decision.accepted
-    decision = seen.decision
-    edited = decision.subject is not None or decision.caption is not None or bool(decision.dropped_tracks)
     return Decided(
         row=row,
-        state={None: "open", True: "accepted", False: "rejected"}[accepted],
+        state="open" if accepted is None else "accepted" if accepted else "rejected",
         flagged="flagged" if seen.flagged else "",
-        edited="edited" if edited else "",
-        subject=texts["subject"] if texts and edited else None,
-        caption=texts["caption"] if texts and edited else None,
+        edited="edited" if seen.edited else "",
+        subject=texts["subject"] if texts and seen.edited else None,
+        caption=texts["caption"] if texts and seen.edited else None,
     )

@@ -9,7 +9,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from curation_ui.wire import Choice, FacetsRequest, Filter, Histogram, Query, Word, Words
+from curation_ui.wire import Choice, FacetsRequest, Filter, Histogram, Query, State, Word, Words
 
 Found: TypeAlias = Sequence[int] | None  # rows that a search found, None: no search
 
@@ -36,7 +36,7 @@ class Decided:
     """What one viewer sees decided of a row."""
 
     row: int
-    state: str
+    state: State
     flagged: str
     edited: str
     subject: str | None

@@ -127,14 +127,12 @@ def changed(rules: Rules, settings: Mapping[str, float | None]) -> Rules:
 class Judged:
     """Every clip whose values were measured, against any thresholds; each rule is asked of each clip once."""
 
-    def __init__(self, samples: Table, stopped: Table | None, sources: Sequence[str], ends: Sequence[str]) -> None:
-        """`sources`: of all clips, samples first; `ends`: of the stopped ones, where and why, "" where a rule can
-        be asked again."""
-        tables = [table for table in (samples, stopped) if table is not None]
-        self._tables, self._sources = tables, list(sources)
+    def __init__(self, samples: Table, stopped: Table, sources: Sequence[str], ends: Sequence[str]) -> None:
+        """`sources` of all clips, samples first; `ends` of the stopped ones: why for good, or "" where rules decide."""
+        self._tables, self._sources = (samples, stopped), list(sources)
         self._kept = np.arange(len(self._sources)) < samples.num_rows
-        self._ends = np.array(["", *ends], object)[1:] if ends else np.array([], object)
-        self._final = np.concatenate((np.zeros(samples.num_rows, bool), np.array([bool(end) for end in ends], bool)))
+        self._ends = Counter(end for end in ends if end)
+        self._final = np.array([*[False] * samples.num_rows, *map(bool, ends)], bool)
         self._answers: OrderedDict[str, NDArray[np.int8]] = OrderedDict()
         self._columns: dict[str, NDArray[np.float64]] = {}
         self._lock = threading.Lock()
@@ -149,8 +147,7 @@ class Judged:
         kept = ~(broken | unknown | self._final)
         first = np.where(broken, (answers == BROKEN).argmax(0), -1)
         reasons = Counter({names[k] or "nothing found": int(n) for k, n in _counts(first) if k >= 0})
-        reasons += Counter(str(end) for end in self._ends if end)
-        return Verdicts(kept=kept, unknown=unknown, reasons=reasons, was_kept=self._kept)
+        return Verdicts(kept=kept, unknown=unknown, reasons=reasons + self._ends, was_kept=self._kept)
 
     def _asked(self, rules: Rules, name: str) -> NDArray[np.int8]:
         """What one rule says of each clip, int8 [N]; "" asks whether there is a subject at all."""
@@ -164,9 +161,9 @@ class Judged:
         return self._answers[said]
 
     def _ask(self, rules: Rules, name: str) -> NDArray[np.int8]:
-        needed = ["count", "effective", *dict.fromkeys(s.score for s in SETTINGS if name and _rule(s) == name)]
-        columns = [self._column(score) for score in dict.fromkeys(needed)]
+        needed = ["count", "effective", *(setting.score for setting in SETTINGS if _rule(setting) == name)]
         names = list(dict.fromkeys(needed))
+        columns = [self._column(score) for score in names]
         answers = np.full(len(self._sources), UNKNOWN, np.int8)
         for number, values in enumerate(zip(*(column.tolist() for column in columns), strict=True)):
             scores = {name: value for name, value in zip(names, values, strict=True) if value == value}  # no NaN

@@ -304,7 +304,7 @@ class Imported(Wire):
 
 
 class SampleRequest(Wire):
-    """A seeded sample, stratified: each stratum gets its share, at least one clip where there is room."""
+    """A seeded sample, stratified: each clip has the same chance, each stratum gets its share, rounded up or down."""
 
     size: int = Field(default=400, ge=1, le=20_000)
     seed: int = Field(default=0, ge=0, lt=2**53)

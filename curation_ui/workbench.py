@@ -1,0 +1,63 @@
+"""The routes of the tools: samples for review, agreement, thresholds, the trainer's view, versions."""
+
+from fastapi import APIRouter
+
+from curation_ui import thresholds, wire
+from curation_ui.agreement import agreement
+from curation_ui.api import Asks, finder, log_of
+from curation_ui.desk import Desk
+from curation_ui.quality import quality
+
+
+def routes(desk: Desk) -> APIRouter:
+    """All of them, over one desk."""
+    router = APIRouter(prefix="/api")
+    for add in (_reviewing, _thresholds, _looking):
+        add(router, desk)
+    return router
+
+
+def _reviewing(router: APIRouter, desk: Desk) -> None:
+    shown = finder(desk)
+
+    @router.post("/{dataset}/sample")
+    def sample(dataset: str, asked: wire.SampleRequest, who: Asks) -> wire.QualitySample:
+        one = shown(dataset)
+        log_of(one).look()
+        return quality(one, asked, who)
+
+    @router.get("/{dataset}/agreement")
+    def agree(dataset: str, who: Asks) -> wire.Agreement:
+        one = shown(dataset)
+        one.viewer(who)  # looks for what others wrote
+        return agreement(one, log_of(one))
+
+
+def _thresholds(router: APIRouter, desk: Desk) -> None:
+    shown = finder(desk)
+
+    @router.get("/{dataset}/rules")
+    def rules(dataset: str) -> wire.Rules:
+        return wire.Rules(settings=thresholds.settings_of(shown(dataset).rules))
+
+    @router.post("/{dataset}/thresholds")
+    def under(dataset: str, asked: wire.ThresholdsRequest) -> wire.Thresholds:
+        one = shown(dataset)
+        changed = thresholds.changed(one.rules, asked.settings)
+        said = thresholds.assignments(changed, asked.settings)
+        return thresholds.answer(one.judged.under(changed), one.all_keys(), said, one.holdings.storage.url)
+
+
+def _looking(router: APIRouter, desk: Desk) -> None:
+    shown = finder(desk)
+
+    @router.post("/{dataset}/trainer")
+    def trainer(dataset: str, asked: wire.TrainerRequest) -> wire.TrainerView:
+        from curation_ui.trainer import trainer_view  # loads torch, which the page does without until now
+
+        return trainer_view(shown(dataset), asked)
+
+    @router.post("/diff")
+    def diff(asked: wire.DiffRequest) -> wire.DiffAnswer:
+        shown(asked.a), shown(asked.b)
+        return desk.comparison(asked.a, asked.b).answer(asked)
