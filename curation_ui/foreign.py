@@ -21,14 +21,14 @@ class _Entry:
 
     key: str
     name: str  # as the tar has it
-    tar: str
+    path: str  # of the tar
     members: dict[str, tar.Member] = field(default_factory=dict)  # by extension, lower case
 
 
 class ForeignTars:
     """A folder of WebDataset tars that others wrote: shown, not judged, for nothing names their content."""
 
-    why_not = (
+    why_not: str | None = (
         "these tars have no sidecars, so a verdict could not be bound to what was seen; build or repack them first"
     )
     recipe: Mapping[str, Any] = {}
@@ -48,7 +48,7 @@ class ForeignTars:
         return pa.table(
             {
                 "key": [entry.key for entry in self._entries],
-                "shard": [entry.tar.rpartition("/")[2].removesuffix(".tar") for entry in self._entries],
+                "shard": [entry.path.rpartition("/")[2].removesuffix(".tar") for entry in self._entries],
                 "video": [entry.name for entry in self._entries],
                 "caption": pa.array(words, pa.string()),
                 "subject": pa.array([""] * len(words), pa.string()),
@@ -80,7 +80,7 @@ class ForeignTars:
     def description(self, row: int) -> dict[str, Any]:
         entry = self._entries[row]
         said = object_in(text_at(self._place(entry, entry.members["json"]))) if "json" in entry.members else {}
-        return {"caption": self._caption(entry), "provenance": {"tar": entry.tar, "name": entry.name, **said}}
+        return {"caption": self._caption(entry), "provenance": {"tar": entry.path, "name": entry.name, **said}}
 
     def _caption(self, entry: _Entry) -> str:
         for extension in _WORDS:
@@ -94,9 +94,9 @@ class ForeignTars:
         return ""
 
     def _place(self, entry: _Entry, member: tar.Member) -> Place:
-        version = f"{self.storage.url}/{entry.tar}\0{member.name}\0{member.offset}\0{member.size}"
+        version = f"{self.storage.url}/{entry.path}\0{member.name}\0{member.offset}\0{member.size}"
         tag = hashlib.sha256(version.encode("utf-8", "surrogateescape")).hexdigest()
-        return Place(storage=self.storage, path=entry.tar, offset=member.offset, size=member.size, tag=tag)
+        return Place(storage=self.storage, path=entry.path, offset=member.offset, size=member.size, tag=tag)
 
 
 def _tars(storage: Storage) -> list[str]:
@@ -115,7 +115,7 @@ def _entries(storage: Storage, path: str) -> Iterator[_Entry]:
             if entry is not None and _has_video(entry):
                 yield entry
             key = hashlib.sha256(f"{path}\0{name}".encode()).hexdigest()[:20]
-            entry = _Entry(key=key, name=name, tar=path)
+            entry = _Entry(key=key, name=name, path=path)
         entry.members[extension.lower()] = member
     if entry is not None and _has_video(entry):
         yield entry

@@ -14,11 +14,23 @@ from shards.entry import run_lengths
 class Holdings(Protocol):
     """One dataset as the page reads it; it stays as it was when opened."""
 
-    title: str
-    storage: Storage
-    recipe: Mapping[str, Any]  # settings of the build; {} where nobody says
-    why_not: str | None  # why no verdicts can be given; None: they can
-    content: Mapping[str, str]  # content digest by key, of what verdicts can be given about
+    @property
+    def title(self) -> str: ...
+
+    @property
+    def storage(self) -> Storage: ...
+
+    @property
+    def recipe(self) -> Mapping[str, Any]:
+        """Settings of the build; {} where nobody says."""
+
+    @property
+    def why_not(self) -> str | None:
+        """Why no verdicts can be given; None: they can."""
+
+    @property
+    def content(self) -> Mapping[str, str]:
+        """Content digest by key, of what verdicts can be given about."""
 
     @property
     def table(self) -> pa.Table:
@@ -45,7 +57,7 @@ class Holdings(Protocol):
 class OwnShards:
     """A dataset of our format."""
 
-    why_not = None
+    why_not: str | None = None
 
     def __init__(self, dataset: Dataset) -> None:
         self.dataset = dataset

@@ -65,7 +65,7 @@ def _view(seen: Example, clip: Clip, recipe: TrainRecipe) -> TrainerView:
     frames = [
         TrainerFrame(
             picture=_data_url(frame, "JPEG"),
-            box=tuple(float(edge) for edge in box) if there else None,  # type: ignore[arg-type]  # four of them
+            box=_edges(box) if there else None,
             weights=_data_url((weight * scale).round().astype(np.uint8), "PNG"),
         )
         for frame, box, there, weight in zip(seen.frames, seen.boxes, seen.present, weights, strict=True)
@@ -99,6 +99,11 @@ def _loss_weights(seen: Example, size: tuple[int, int], recipe: TrainRecipe) -> 
     inside = resized(masks, (-(-size[0] // LATENT), -(-size[1] // LATENT)), how)[0]
     weights: NDArray[np.float32] = (recipe.model.loss.lambda_l * inside + (1 - inside)).numpy()
     return weights
+
+
+def _edges(box: NDArray[np.float32]) -> tuple[float, float, float, float]:
+    x0, y0, x1, y1 = box.tolist()
+    return x0, y0, x1, y1
 
 
 def _data_url(picture: NDArray[np.uint8], kind: str) -> str:
