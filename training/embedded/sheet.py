@@ -32,7 +32,9 @@ def draw(
     device, dtype = base.unet.device, base.unet.dtype
     random = torch.Generator().manual_seed(seed)
     height, width = (side // base.stride for side in SIZE)
-    noise = torch.randn(len(prompts), 4, NUM_FRAMES, height, width, generator=random).to(device)
+    noise = torch.randn(len(prompts), base.unet.config.in_channels, NUM_FRAMES, height, width, generator=random).to(
+        device
+    )
     text, nothing = base.read(prompts), base.read([""] * len(prompts))
 
     def predict(latents: Tensor, timesteps: Tensor) -> Tensor:

@@ -3,26 +3,30 @@
 import argparse
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
+from diffusers import AutoencoderKL
+from einops import rearrange
 from torch import nn
 
-from pipeline.embedded.tasks.task import Task
 from pipeline.embedded.train import Run
 from pipeline.models.sums import write_sums
 from training.embedded.clips import PART, Clips
 from training.embedded.sheet import PROMPTS, draw, sheet
-from training.embedded.tasks.unet import UnetTask
+from training.embedded.tasks.unet import PACK, ImagesTask, UnetTask
 from training.embedded.tasks.vae import VaeTask, latents
 from training.model.base import EMBEDDED, VideoBase
 
-VAE_SHARE = 0.3
-"""Of the time that is left once clips are drawn."""
+VAE_SHARE, IMAGES_SHARE = 0.15, 0.35
+"""Of the time that is left: once clips are drawn, and once the VAE is trained."""
+
+VAE_CLIPS = 1024
+"""How many clips the VAE learns from: it needs fewer than what reads and moves."""
 
 AFTER = 12.0
 """Seconds kept for what follows the last step: weights, and a sheet of samples."""
@@ -30,27 +34,31 @@ AFTER = 12.0
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """The base's training in a folder: clips, then the VAE, then latents, then the UNet with its text encoder."""
+    """The base's training in a folder: clips, the VAE, latents, then the UNet with its text encoder."""
 
     runs: Path
     weights: Path
     clips: Clips
     device: torch.device
     vae_steps: int
+    images_steps: int
     unet_steps: int
-    batch_size: int  # frames of the VAE's steps, clips of the UNet's
+    vae: Path | None  # of one that is trained already
+    batches: dict[str, Any]  # `batch_size` where it is another than each task's own
     end: float | None  # by the monotonic clock; as many steps as there is time for, instead of those above
 
     def train(self, workers: int) -> bool:
         """False where it was stopped before the last step."""
         for done in self.clips.draw(workers):
             print(f"clips {done}", flush=True)
-        vae = self._trained(VaeTask(self.clips, self.vae_steps, self.batch_size), VAE_SHARE)
+        vae = self._vae()
         if vae is None:
             return False
         known = self._encoded(vae)
-        unet = self._trained(UnetTask(known, self.clips.captions(), self.unet_steps, self.batch_size), 1.0)
-        if unet is None:
+        read = known, self.clips.captions()
+        if self._trained(ImagesTask(*read, self.images_steps, **self.batches), IMAGES_SHARE) is None:
+            return False
+        if self._trained(UnetTask(*read, self.unet_steps, **self.batches), 1.0) is None:
             return False
         write_sums(self.weights)
         return True
@@ -65,57 +73,69 @@ class Training:
     def _trained(self, task: Any, share: float) -> nn.Module | None:
         """The averaged network once its run is over, with its weights written; None where it was stopped."""
         if self.end is not None:
-            pace = _seconds_a_step(task, self.device)
+            pace = self._seconds_a_step(task)
             task.steps = max(1, int(share * (self.end - AFTER - time.monotonic()) / pace))
             print(f"{task.name}: {task.steps} steps of {pace:.4f} s", flush=True)
         task.warmup = min(task.warmup, task.steps // 10)
-        run = _run(task, self.runs, self.device)
+        run = Run(task=task, runs=self.runs, device=self.device)
         if not run.train():
             print(f"{task.name}: stopped at step {run.step}; run the same command again to go on", file=sys.stderr)
             return None
         task.save(run.averaged, self.weights)
         return run.averaged
 
+    def _vae(self) -> nn.Module | None:
+        """Trained, or the one that was given."""
+        if self.vae is not None:
+            given: nn.Module = AutoencoderKL.from_pretrained(self.vae, torch_dtype=torch.float32).to(self.device)
+            return given
+        some = replace(self.clips, count=min(self.clips.count, VAE_CLIPS))
+        return self._trained(VaeTask(some, self.vae_steps, **self.batches), VAE_SHARE)
+
     def _encoded(self, vae: nn.Module) -> torch.Tensor:
-        """Latents of all clips, float16; the VAE is saved with the factor that scales them."""
-        found, factor = latents(vae, self.clips)
+        """Latents of all clips as the UNet reads them, float16; the VAE is saved with the factor that scales them."""
+        path = self.runs / "latents.pt"
+        if not path.exists():
+            torch.save(latents(vae, self.clips), path)
+        found, factor = torch.load(path, weights_only=True)
+        found = rearrange(found, "n c f (h p) (w q) -> n (c p q) f h w", p=PACK, q=PACK)
         whole: Any = vae
         whole.register_to_config(scaling_factor=factor)
         VaeTask(self.clips, 0).save(vae, self.weights)
         return found
 
-
-def _run(task: Task, runs: Path, device: torch.device) -> Run:
-    return Run(task=task, runs=runs, device=device)
-
-
-def _seconds_a_step(task: Task, device: torch.device) -> float:
-    """Of steps whose result is thrown away."""
-    with TemporaryDirectory() as folder:
-        run = _run(task, Path(folder), device)
-        batches = map(task.batch, range(60))
-        for batch in islice(batches, 4):
-            run.learn(batch)
-        begun = time.monotonic()
-        done = 0
-        for batch in batches:
-            run.learn(batch)
-            done += 1
-            if time.monotonic() - begun > 4:
-                break
-        return (time.monotonic() - begun) / done
+    def _seconds_a_step(self, task: Any) -> float:
+        """Of steps whose result is thrown away."""
+        with TemporaryDirectory() as folder:
+            for part in ("images", "vae"):  # which another may start from
+                if (self.runs / part).exists():
+                    (Path(folder) / part).symlink_to((self.runs / part).resolve())
+            run = Run(task=task, runs=Path(folder), device=self.device)
+            batches = map(task.batch, range(60))
+            for batch in islice(batches, 4):
+                run.learn(batch)
+            begun = time.monotonic()
+            done = 0
+            for batch in batches:
+                run.learn(batch)
+                done += 1
+                if time.monotonic() - begun > 4:
+                    break
+            return (time.monotonic() - begun) / done
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m training.embedded.train", description=__doc__)
     parser.add_argument("--runs", type=Path, default=Path("out/embedded_base"), help="clips and checkpoints")
     parser.add_argument("--weights", type=Path, default=EMBEDDED, help="where the weights go (default: the package)")
-    parser.add_argument("--clips", type=int, default=20480, help="to draw and learn from (default: %(default)s)")
+    parser.add_argument("--clips", type=int, default=6144, help="to draw and learn from (default: %(default)s)")
     parser.add_argument("--workers", type=int, default=2, help="processes that draw (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=2, help="of the training itself (default: %(default)s)")
-    parser.add_argument("--vae-steps", type=int, default=3000, help="(default: %(default)s)")
-    parser.add_argument("--unet-steps", type=int, default=6000, help="(default: %(default)s)")
-    parser.add_argument("--batch-size", type=int, default=64, help="(default: %(default)s)")
+    parser.add_argument("--vae-steps", type=int, default=1500, help="(default: %(default)s)")
+    parser.add_argument("--vae", type=Path, help="folder of a trained VAE to take instead of training one")
+    parser.add_argument("--images-steps", type=int, default=2600, help="(default: %(default)s)")
+    parser.add_argument("--unet-steps", type=int, default=1100, help="(default: %(default)s)")
+    parser.add_argument("--batch-size", type=int, help="of all steps (default: each task's own, made for a CPU)")
     parser.add_argument("--seconds", type=float, help="for everything, instead of numbers of steps")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     args = parser.parse_args()
@@ -126,8 +146,10 @@ def main() -> int:
         clips=Clips(folder=args.runs / "clips", count=max(PART, args.clips // PART * PART)),
         device=torch.device(args.device),
         vae_steps=args.vae_steps,
+        images_steps=args.images_steps,
+        vae=args.vae,
         unet_steps=args.unet_steps,
-        batch_size=args.batch_size,
+        batches={} if args.batch_size is None else {"batch_size": args.batch_size},
         end=time.monotonic() + args.seconds if args.seconds else None,
     )
     if not training.train(args.workers):

@@ -1,7 +1,10 @@
 """The frozen text-to-video base: UNet, VAE, text encoder, tokenizer and noise schedule, from a folder of diffusers."""
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isqrt
 from pathlib import Path
 from typing import Any, Self
 
@@ -66,8 +69,23 @@ class VideoBase:
 
     @property
     def stride(self) -> int:
-        """Pixels to a latent, each way."""
-        return int(2 ** (len(self.vae.config.block_out_channels) - 1))
+        """Pixels to a place of the UNet's, each way."""
+        return self.pack * int(2 ** (len(self.vae.config.block_out_channels) - 1))
+
+    @property
+    def pack(self) -> int:
+        """How many of the VAE's latents, each way, are one place of the UNet's: 2 where that has four times the channels."""
+        return isqrt(self.unet.config.in_channels // self.vae.config.latent_channels)
+
+    def encoder_digest(self) -> str:
+        """Names what makes latents: the VAE's configuration, weights and precision."""
+        vae: Any = self.vae
+        said = {name: value for name, value in vae.config.items() if not name.startswith("_")}  # those say where it lay
+        digest = hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode())
+        for name, weight in sorted(vae.state_dict().items()):
+            digest.update(f"{name} {weight.dtype}".encode())
+            digest.update(weight.contiguous().cpu().view(torch.uint8).numpy())
+        return digest.hexdigest()
 
     @torch.no_grad()
     def encode(self, frames: UInt8[Tensor, "*batch height width 3"]) -> Float[Tensor, "*batch channels h w"]:
@@ -75,13 +93,15 @@ class VideoBase:
         vae: Any = self.vae
         images = rearrange(frames.flatten(0, -4), "b h w c -> b c h w").to(vae.dtype) / 127.5 - 1
         latents = torch.cat([vae.encode(part).latent_dist.mean for part in torch.split(images, AT_ONCE)])
-        scaled: Tensor = latents.view(*frames.shape[:-3], *latents.shape[1:]) * vae.config.scaling_factor
+        packed = rearrange(latents, "b c (h p) (w q) -> b (c p q) h w", p=self.pack, q=self.pack)
+        scaled: Tensor = packed.view(*frames.shape[:-3], *packed.shape[1:]) * vae.config.scaling_factor
         return scaled
 
     @torch.no_grad()
     def decode(self, latents: Float[Tensor, "*batch channels h w"]) -> UInt8[Tensor, "*batch height width 3"]:
         vae: Any = self.vae
-        flat = latents.flatten(0, -4).to(vae.dtype) / vae.config.scaling_factor
+        packed = latents.flatten(0, -4).to(vae.dtype) / vae.config.scaling_factor
+        flat = rearrange(packed, "b (c p q) h w -> b c (h p) (w q)", p=self.pack, q=self.pack)
         images = torch.cat([vae.decode(part).sample for part in torch.split(flat, AT_ONCE)]).float()
         frames = ((images + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
         pictures = rearrange(frames, "b c h w -> b h w c")

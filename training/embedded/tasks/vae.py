@@ -14,8 +14,10 @@ from torch.nn.functional import l1_loss
 from pipeline.embedded.tasks.task import TRAINING_SEED, VALIDATION_SEED
 from training.embedded.clips import Clips, clip
 
-STRIDE = 4
+CHANNELS = 4  # of the latents
+
 KL_WEIGHT = 1e-5
+START_LOGVAR = -6.0  # with a draw of spread 1, nothing would come through for the first thousand steps
 EDGE_WEIGHT = 0.5  # of differences between neighbours, without which small things blur
 
 
@@ -28,22 +30,24 @@ class VaeTask:
     weight_decay = 0.0
     clip = 1.0
 
-    def __init__(self, clips: Clips, steps: int, batch_size: int = 64) -> None:
+    def __init__(self, clips: Clips, steps: int, batch_size: int = 16) -> None:
         self.clips = clips
         self.steps = steps
         self.batch_size = batch_size
 
     def network(self, runs: Path) -> nn.Module:  # noqa: ARG002 - other tasks start from a run
-        vae: nn.Module = AutoencoderKL(
+        vae: Any = AutoencoderKL(
             down_block_types=("DownEncoderBlock2D",) * 3,
             up_block_types=("UpDecoderBlock2D",) * 3,
             block_out_channels=(32, 64, 96),
             layers_per_block=1,
-            latent_channels=4,
+            latent_channels=CHANNELS,
             norm_num_groups=8,
             mid_block_add_attention=False,
         )
-        return vae
+        nn.init.constant_(vae.quant_conv.bias[CHANNELS:], START_LOGVAR)
+        network: nn.Module = vae
+        return network
 
     def batch(self, step: int) -> Tensor:
         """Frames, uint8 [B, H, W, 3]."""
@@ -55,7 +59,7 @@ class VaeTask:
     def losses(self, network: nn.Module, batch: Tensor) -> dict[str, Tensor]:
         vae: Any = network
         images = as_images(batch)
-        with torch.autocast(images.device.type, torch.bfloat16, enabled=images.is_cuda):
+        with torch.autocast(images.device.type, torch.bfloat16):
             spread = vae.encode(images).latent_dist
             drawn = vae.decode(spread.sample()).sample
         drawn = drawn.float()
@@ -94,7 +98,7 @@ def latents(vae: Any, clips: Clips) -> tuple[Tensor, float]:
         frames = torch.from_numpy(np.array(clips.frames(part)))
         means = []
         for some in torch.split(frames, 32):
-            with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+            with torch.autocast(device.type, torch.bfloat16):
                 means.append(vae.encode(as_images(some.to(device).flatten(0, 1))).latent_dist.mean.float())
         found.append(rearrange(torch.cat(means), "(b f) c h w -> b c f h w", f=frames.shape[1]).cpu())
     factor = float(1 / torch.cat([part[:8] for part in found]).std())
