@@ -13,7 +13,6 @@ from curation_ui.members import Place, TooLarge, inflated
 from curation_ui.playing import Player
 from curation_ui.ranges import answer
 from curation_ui.shown import Shown
-from shards.storage import StorageError
 from shards.video import Unreadable
 
 Find: TypeAlias = Callable[[str], Shown]  # a dataset by its short name; raises `KeyError`
@@ -48,18 +47,18 @@ Found: TypeAlias = tuple[Place, str, dict[str, str]]  # bytes, MIME type, furthe
 
 
 async def _served(request: Request, find: Callable[[], Found]) -> Response:
+    caching = KEPT if "v" in request.query_params else CHECKED
     try:
         place, kind, headers = await to_thread.run_sync(find)
+        return await answer(request, place.read, place.size, place.tag, kind, {**headers, **caching})
     except KeyError:
         raise HTTPException(404, "there is no such clip") from None
     except TooLarge as error:
         raise HTTPException(413, str(error)) from None
     except Unreadable as error:
         raise HTTPException(422, f"this video cannot be read: {error}") from None
-    except (StorageError, ValueError) as error:
+    except ValueError as error:  # of the storage, or a tar that was cut
         raise HTTPException(502, str(error)) from None
-    caching = KEPT if "v" in request.query_params else CHECKED
-    return answer(request, place.read, place.size, place.tag, kind, {**headers, **caching})
 
 
 def _clip(request: Request, find: Find) -> tuple[Shown, int]:

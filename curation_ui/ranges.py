@@ -38,10 +38,13 @@ def span_of(header: str | None, size: int) -> Span | None:
     return start, end
 
 
-def answer(
+async def answer(
     request: Request, read: Callable[[int, int], bytes], size: int, tag: str, kind: str, extra: Mapping[str, str]
 ) -> Response:
-    """The answer to a GET or HEAD of `size` bytes that `read(start, end)` gives; `tag` names the content."""
+    """The answer to a GET or HEAD of `size` bytes that `read(start, end)` gives; `tag` names the content.
+
+    The first piece is read before anything is answered, so that what cannot be read is told as such.
+    """
     etag = f'"{tag}"'
     headers = {"etag": etag, "accept-ranges": "bytes", "content-type": kind, **extra}
     if etag in (part.strip() for part in request.headers.get("if-none-match", "").split(",")):
@@ -58,9 +61,11 @@ def answer(
     status = 206 if span is not None else 200
     if request.method == "HEAD":
         return Response(status_code=status, headers=headers)
-    return StreamingResponse(_pieces(read, start, end), status_code=status, headers=headers)
+    first = await to_thread.run_sync(read, start, min(end, start + PIECE))
+    return StreamingResponse(_pieces(first, read, start, end), status_code=status, headers=headers)
 
 
-async def _pieces(read: Callable[[int, int], bytes], start: int, end: int) -> AsyncIterator[bytes]:
-    for at in range(start, end, PIECE):
+async def _pieces(first: bytes, read: Callable[[int, int], bytes], start: int, end: int) -> AsyncIterator[bytes]:
+    yield first
+    for at in range(start + PIECE, end, PIECE):
         yield await to_thread.run_sync(read, at, min(end, at + PIECE))

@@ -3,6 +3,7 @@
 import socket
 from collections.abc import Callable
 from http import HTTPStatus
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
@@ -36,19 +37,18 @@ def application(desk: Desk, door: Door) -> ASGIApp:
     return Guard(app, door)
 
 
-def serve(app: ASGIApp, listening: socket.socket, started: Callable[[], None] = lambda: None) -> None:
-    """Serve until SIGINT or SIGTERM; requests under way are answered."""
+class Server(uvicorn.Server):
+    """Serves until SIGINT or SIGTERM, or until `should_exit` is set; requests under way are answered."""
 
-    class Server(uvicorn.Server):
-        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-            await super().startup(sockets)
-            started()
+    def __init__(self, app: ASGIApp, started: Callable[[], None] = lambda: None) -> None:
+        options: dict[str, Any] = {"access_log": False, "server_header": False, "proxy_headers": False}
+        patience = {"timeout_graceful_shutdown": 2}  # seconds
+        super().__init__(uvicorn.Config(app, log_level="warning", lifespan="off", **options, **patience))
+        self._told = started
 
-    config = uvicorn.Config(
-        app, log_level="warning", access_log=False, server_header=False, proxy_headers=False, lifespan="off",
-        timeout_graceful_shutdown=2,
-    )  # fmt: skip
-    Server(config).run([listening])
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._told()
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -35,7 +35,7 @@ def _review(args: argparse.Namespace) -> int:
     from curation_ui.desk import Desk
     from curation_ui.guard import Door
     from curation_ui.playing import Player
-    from curation_ui.server import application, listen, serve
+    from curation_ui.server import Server, application, listen
 
     token = os.environ.get(TOKEN) or secrets.token_urlsafe(24) if args.token else None
     door = Door.at(args.host, args.allow_host, token)
@@ -44,7 +44,7 @@ def _review(args: argparse.Namespace) -> int:
     name = args.allow_host[0] if args.allow_host else args.host
     shown = f"[{name}]" if ":" in name else name
     address = f"http://{shown}:{listening.getsockname()[1]}/" + (f"#token={token}" if token else "")
-    serve(application(desk, door), listening, started=lambda: _told(desk, address))
+    Server(application(desk, door), started=lambda: _told(desk, address)).run([listening])
     return 0
 
 
