@@ -60,8 +60,8 @@ def _head(facts: Facts) -> Iterator[str]:
 
 def _time(facts: Facts) -> Iterator[str]:
     yield "<h2>Time</h2>"
-    yield _image(plots.throughput(facts), "clips decided a minute, over time")
-    yield _image(plots.busy(facts), "busy share of each stage, over time")
+    yield image(plots.throughput(facts), "clips decided a minute, over time")
+    yield image(plots.busy(facts), "busy share of each stage, over time")
 
 
 def _stages(facts: Facts) -> Iterator[str]:
@@ -76,7 +76,7 @@ def _stages(facts: Facts) -> Iterator[str]:
         )
         for stage in facts.stages
     ]
-    yield _table(("stage", "answers", "worker hours", "seconds each", "GPUs", "GPU-hours of work"), rows)
+    yield table(("stage", "answers", "worker hours", "seconds each", "GPUs", "GPU-hours of work"), rows)
 
 
 def _cost(facts: Facts, price: float | None) -> Iterator[str]:
@@ -91,17 +91,17 @@ def _cost(facts: Facts, price: float | None) -> Iterator[str]:
     whole = sum(pool.up_hours * pool.gpus for pool in facts.pools)
     rows.append(("all", "", "", f"{whole:.3g}", *((f"{whole * price:,.2f}",) if price is not None else ())))
     yield "<h2>Cost</h2>"
-    yield _table(("workers of", "hours up", "busy", "GPU-hours held", *(("cost",) if priced else ())), rows)
+    yield table(("workers of", "hours up", "busy", "GPU-hours held", *(("cost",) if priced else ())), rows)
     note = f"at {price:g} for a GPU's hour" if priced else "give --price for money"
     yield f'<p class="quiet">GPUs that no worker held are not counted; {escape(note)}.</p>'
 
 
 def _destinations(facts: Facts) -> Iterator[str]:
     yield "<h2>Where clips went</h2>"
-    yield _image(plots.destinations(facts), "clips by where their way ended")
+    yield image(plots.destinations(facts), "clips by where their way ended")
     heads = ("outcome", "stage", "why", "clips", "least", "median", "greatest", "rule")
-    yield _table(heads, [_reason(reason) for reason in facts.reasons])
-    yield _image(plots.measured(facts.reasons), "what was measured of the clips that rules stopped")
+    yield table(heads, [_reason(reason) for reason in facts.reasons])
+    yield image(plots.measured(facts.reasons), "what was measured of the clips that rules stopped")
 
 
 def _reason(reason: Reason) -> tuple[str, ...]:
@@ -114,7 +114,7 @@ def _given_up(facts: Facts) -> Iterator[str]:
     if not facts.given_up:
         yield "<p>None.</p>"
         return
-    yield _table(("video", "clip", "stage", "outcome", "error", "message"), [_lost(clip) for clip in facts.given_up])
+    yield table(("video", "clip", "stage", "outcome", "error", "message"), [_lost(clip) for clip in facts.given_up])
     if facts.num_given_up > len(facts.given_up):
         more = f"{facts.num_given_up - len(facts.given_up):,} more"
         yield f"<p>{more}: <code>dreamreel shards ls DATASET --stopped</code></p>"
@@ -131,7 +131,7 @@ def _lost(clip: GivenUp) -> tuple[str, ...]:
 def _recipe(facts: Facts) -> Iterator[str]:
     recipe = yaml.safe_dump(dict(facts.info.recipe), sort_keys=False, allow_unicode=True)
     yield "<h2>Models</h2>"
-    yield _table(("stage", "fingerprint"), [(name, str(mark)) for name, mark in facts.info.models.items()])
+    yield table(("stage", "fingerprint"), [(name, str(mark)) for name, mark in facts.info.models.items()])
     yield f"<h2>Recipe</h2><details><summary>{escape(str(facts.info.recipe.get('name', '')))}, every setting</summary>"
     yield f"<pre>{escape(recipe)}</pre></details>"
 
@@ -149,14 +149,14 @@ def _runs(facts: Facts) -> Iterator[str]:
         for run in facts.runs
     ]
     yield "<h2>Runs</h2>"
-    yield _table(("began", "took", "videos begun", "clips decided", "driver's CPU seconds", "ended"), rows)
+    yield table(("began", "took", "videos begun", "clips decided", "driver's CPU seconds", "ended"), rows)
 
 
 def _when(at: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(at))
 
 
-def _table(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+def table(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """Cells that are numbers stand at the right."""
     body = "".join(f"<tr>{''.join(_cell(str(cell)) for cell in row)}</tr>" for row in rows)
     return f"<table><tr>{''.join(f'<th>{escape(head)}</th>' for head in heads)}</tr>{body}</table>"
@@ -167,7 +167,7 @@ def _cell(text: str) -> str:
     return f"<td{' class=n' if is_number else ''}>{escape(text)}</td>"
 
 
-def _image(svg: bytes | None, says: str) -> str:
+def image(svg: bytes | None, says: str) -> str:
     if svg is None:
         return f'<p class="quiet">Nothing to show yet: {escape(says)}.</p>'
     return f'<p><img alt="{escape(says)}" src="data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"></p>'

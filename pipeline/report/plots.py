@@ -35,7 +35,7 @@ def throughput(facts: Facts) -> bytes | None:
         _mark_runs(axes, facts.runs)
         axes.set_ylim(bottom=0)
 
-    return _drawn(plot, "Throughput", _time_of(facts.runs), "clips decided a minute", (9.0, 2.8))
+    return drawn(plot, "Throughput", _time_of(facts.runs), "clips decided a minute", (9.0, 2.8))
 
 
 def busy(facts: Facts) -> bytes | None:
@@ -53,7 +53,7 @@ def busy(facts: Facts) -> bytes | None:
         axes.figure.colorbar(mesh, ax=axes, label="share of the pool's time", pad=0.01)
         _mark_runs(axes, facts.runs)
 
-    return _drawn(plot, "Busy share", _time_of(facts.runs), "", (9.0, 1.2 + 0.26 * len(names)))
+    return drawn(plot, "Busy share", _time_of(facts.runs), "", (9.0, 1.2 + 0.26 * len(names)))
 
 
 def destinations(facts: Facts) -> bytes | None:
@@ -76,7 +76,7 @@ def destinations(facts: Facts) -> bytes | None:
         axes.invert_yaxis()
         axes.margins(x=0.1)
 
-    return _drawn(plot, "Where clips went", "clips", "", (9.0, 1.0 + 0.26 * len(bars)))
+    return drawn(plot, "Where clips went", "clips", "", (9.0, 1.0 + 0.26 * len(bars)))
 
 
 def measured(reasons: Sequence[Reason]) -> bytes | None:
@@ -95,7 +95,7 @@ def measured(reasons: Sequence[Reason]) -> bytes | None:
         axes.set_title(_short(f"{reason.stage}: {reason.why}"), fontsize=9, loc="left", color=INK)
         axes.tick_params(labelsize=8)
         axes.spines[["top", "right"]].set_visible(False)
-    return _svg(figure)
+    return svg(figure)
 
 
 _Step = tuple[float, float, Pace]  # from and to, on the time axis, and how fast the runs went between
@@ -142,7 +142,7 @@ def _short(text: str) -> str:
     return textwrap.shorten(text, 46, placeholder="…") or "…"
 
 
-def _drawn(plot: Callable[["Axes"], None], title: str, x: str, y: str, inches: tuple[float, float]) -> bytes:
+def drawn(plot: Callable[["Axes"], None], title: str, x: str, y: str, inches: tuple[float, float]) -> bytes:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=inches, layout="constrained")
@@ -153,10 +153,10 @@ def _drawn(plot: Callable[["Axes"], None], title: str, x: str, y: str, inches: t
     axes.set_ylabel(y, fontsize=9, color=INK)
     axes.tick_params(labelsize=8)
     axes.spines[["top", "right"]].set_visible(False)
-    return _svg(figure)
+    return svg(figure)
 
 
-def _svg(figure: "Figure") -> bytes:
+def svg(figure: "Figure") -> bytes:
     import matplotlib
 
     sink = io.BytesIO()

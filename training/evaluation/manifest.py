@@ -1,4 +1,7 @@
-"""What is to be measured: a manifest with a line for each video, of this project or of another system."""
+"""What is to be measured: a manifest with a line for each video, of this project or of another system.
+
+A suite is a manifest before its videos are there.
+"""
 
 import json
 from pathlib import Path
@@ -23,6 +26,7 @@ class Entry(Settings):
     subject: str | None = None  # image of the subject; as from the manifest's folder, as the two that follow
     mask: str | None = None  # image whose light part is the subject: what lies around it is made blank
     boxes: str | dict[str, Any] | None = None  # see `readers`
+    seed: int = 0  # of the noise that it is, or was, generated from
 
 
 def read_manifest(path: str | Path) -> list[Entry]:

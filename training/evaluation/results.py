@@ -1,10 +1,11 @@
-"""What an evaluation leaves in its folder: tables, figures, and the records of every video and frame."""
+"""What an evaluation leaves in its folder: tables, figures, a report, and the records of every video and frame."""
 
 import json
 from dataclasses import asdict
 from typing import Any
 
 from shards import Storage
+from training.evaluation.page import page
 from training.evaluation.records import write_records
 from training.evaluation.run import Evaluation
 from training.evaluation.tables import estimates, latex, markdown
@@ -12,6 +13,7 @@ from training.evaluation.tables import estimates, latex, markdown
 TABLE_MARKDOWN = "table.md"
 TABLE_LATEX = "table.tex"
 FIGURES = "figures.json"
+REPORT = "report.html"
 
 
 def write_results(storage: Storage, evaluation: Evaluation) -> None:
@@ -19,6 +21,7 @@ def write_results(storage: Storage, evaluation: Evaluation) -> None:
     write_records(storage, evaluation)
     storage.write(TABLE_MARKDOWN, markdown([evaluation]).encode())
     storage.write(TABLE_LATEX, latex([evaluation]).encode())
+    storage.write(REPORT, page(evaluation).encode())
     storage.write(FIGURES, json.dumps(as_json(evaluation), indent=1).encode())
 
 
