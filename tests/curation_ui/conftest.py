@@ -44,7 +44,7 @@ class Client:
             connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
             for name, value in every.items():
                 connection.putheader(name, value)
-            if body is not None and "Content-Length" not in every:
+            if body is not None and not every.keys() & {"Content-Length", "Transfer-Encoding"}:
                 connection.putheader("Content-Length", str(len(body)))
             connection.endheaders(body)
             got = connection.getresponse()
