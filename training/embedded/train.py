@@ -98,11 +98,11 @@ class Training:
         if not path.exists():
             torch.save(latents(vae, self.clips), path)
         found, factor = torch.load(path, weights_only=True)
-        found = rearrange(found, "n c f (h p) (w q) -> n (c p q) f h w", p=PACK, q=PACK)
+        packed: torch.Tensor = rearrange(found, "n c f (h p) (w q) -> n (c p q) f h w", p=PACK, q=PACK)
         whole: Any = vae
         whole.register_to_config(scaling_factor=factor)
         VaeTask(self.clips, 0).save(vae, self.weights)
-        return found
+        return packed
 
     def _seconds_a_step(self, task: Any) -> float:
         """Of steps whose result is thrown away."""

@@ -74,7 +74,7 @@ class VideoBase:
 
     @property
     def pack(self) -> int:
-        """How many of the VAE's latents, each way, are one place of the UNet's: 2 where that has four times the channels."""
+        """Latents of the VAE, each way, to a place of the UNet's: 2 where that has four times the channels."""
         return isqrt(self.unet.config.in_channels // self.vae.config.latent_channels)
 
     def encoder_digest(self) -> str:
