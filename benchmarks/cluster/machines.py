@@ -17,6 +17,9 @@ _SYSTEM = {  # a machine that is gone is missed within two seconds, instead of h
 }
 _MEMORY = 80 << 20  # bytes of each machine's object store: records are small
 
+STARTS = 4
+"""Ray gives a machine half a minute to start, which is short where others want the cores too."""
+
 
 class Machines:
     """A head that works for nobody, and machines that work.
@@ -85,7 +88,13 @@ class _Kept:
         self._nodes: list[Any] = []
 
     def add(self) -> None:
-        self._nodes.append(self._cluster.add_node(**self._each))
+        for left in reversed(range(STARTS)):
+            try:
+                self._nodes.append(self._cluster.add_node(**self._each))
+                break
+            except Exception as error:  # Ray knows no class of its own for it
+                if not left or "timed out during startup" not in str(error):
+                    raise
 
     def kill(self, number: int) -> None:
         node = self._nodes.pop(number)
