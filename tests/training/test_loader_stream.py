@@ -123,6 +123,13 @@ def test_a_column_weighs(clips_folder: Path) -> None:
         opened(clips_folder, sampling=Sampling(kind="weighted", column="motion"))
 
 
+def test_frozen_clips_show_the_same_in_each_epoch_and_get_other_noise(clips_folder: Path) -> None:
+    drawn = read([opened(clips_folder, freeze=True, text_dropout=0.0)], 5)[: 2 * CLIPS]
+    first, second = (sorted(rows, key=lambda row: str(row[0])) for rows in (drawn[:CLIPS], drawn[CLIPS:]))
+    assert [row[:-1] for row in first] == [row[:-1] for row in second]
+    assert not {row[-1] for row in first} & {row[-1] for row in second}
+
+
 @pytest.fixture
 def own(clips_folder: Path, tmp_path: Path) -> Path:
     """The dataset to break."""

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from itertools import islice
 from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -21,6 +22,7 @@ from safetensors.torch import load_file
 
 from shards import Storage
 from tests.training.tiny_base import write_tiny_base
+from training.loader import LatentCache, Share, open_stream
 from training.model.base import VideoBase
 from training.model.dreamvideo2 import DreamVideo2
 from training.trainer import checkpoints
@@ -169,6 +171,35 @@ def test_previews_show_target_and_generated_clip_with_their_boxes(
     assert red[:, :24].any()
     assert np.array_equal(red[:, :24], red[:, 24:])
     assert_same_run(whole, run)
+
+
+def test_clips_are_encoded_once_and_learnt_from_as_before(tiny_base: Path, clips_folder: Path, tmp_path: Path) -> None:
+    """Half precision is all that a cache changes; a file that was cut off is made anew."""
+    frozen, place = "loader.freeze=true", f"latents={tmp_path / 'latents'}"
+    keeping = recipe(tiny_base, frozen, place)
+    train(str(clips_folder), str(tmp_path / "without"), recipe(tiny_base, frozen))
+    train(str(clips_folder), str(tmp_path / "filling"), keeping)
+    files = sorted((tmp_path / "latents").rglob("*.safetensors"))
+    assert len(files) == 14
+    cache = LatentCache(
+        folder=tmp_path / "latents",
+        loader=keeping.loader,
+        encoder=VideoBase.from_pretrained(tiny_base).encoder_digest(),
+    )
+    stream = open_stream(str(clips_folder), keeping.loader, Share(batch=2), cache=cache)
+    assert all(batch.encoded for batch in islice(stream.batches(), 8))
+    files[0].write_bytes(files[0].read_bytes()[:-9])
+    assert not all(batch.encoded for batch in islice(stream.batches(), 8))
+    train(str(clips_folder), str(tmp_path / "full"), recipe(tiny_base, frozen, place, "loader.workers=1"))
+    assert same(weights(tmp_path / "filling"), weights(tmp_path / "full"))
+    losses, expected = ([moment.loss for moment in log(tmp_path / name)] for name in ("full", "without"))
+    assert losses == pytest.approx(expected, rel=1e-3)
+    assert losses != expected
+
+
+def test_latents_are_kept_of_frozen_clips_only(tiny_base: Path) -> None:
+    with pytest.raises(ValueError, match=r"set loader\.freeze=true"):
+        recipe(tiny_base, "latents=here")
 
 
 # --- going on

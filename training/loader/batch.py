@@ -8,7 +8,9 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from training.loader.example import Example
+from training.loader.clips import Clip
+from training.loader.example import Example, Told
+from training.loader.latents import Latents
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,10 +26,10 @@ class Fault:
 class Batch:
     """B clips of F frames, H x W pixels. Boxes are x0, y0, x1, y1 in pixels, half-open, inside the picture."""
 
-    frames: Tensor  # uint8 [B, F, H, W, 3], RGB
+    frames: Tensor  # uint8 [B, F, H, W, 3], RGB; where they are encoded, float16 [B, F, C, h, w]
     boxes: Tensor  # float32 [B, F, 4]; zeros where the subject is not in the frame
     present: Tensor  # bool [B, F], where there is a box
-    subjects: Tensor  # uint8 [B, H, W, 3]: the subject images, on a blank background
+    subjects: Tensor  # uint8 [B, H, W, 3]: the subject images, on a blank background; encoded, float16 [B, C, h, w]
     masks: Tensor | None  # bool [B, F, H, W], the subjects' own masks; None unless the loader was asked for them
     captions: tuple[str, ...]  # [B], "" where it was dropped
     nouns: tuple[str, ...]  # [B]
@@ -35,13 +37,15 @@ class Batch:
     noise_seeds: Tensor  # int64 [B]: noise and timestep of each clip are drawn from its own seed
     faults: tuple[Fault, ...]  # what could not be read meanwhile
     end: int  # position of the stream behind this global batch
+    encoded: bool  # whether frames and subjects are latents, from the cache
+    names: tuple[str | None, ...]  # [B], in the latent cache; None where there is none, and of a substitute
 
     def __len__(self) -> int:
         return len(self.keys)
 
     def first(self, count: int) -> Self:
         """Its first `count` clips, or all of fewer."""
-        tuples = {name: getattr(self, name)[:count] for name in ("captions", "nouns", "keys")}
+        tuples = {name: getattr(self, name)[:count] for name in ("captions", "nouns", "keys", "names")}
         return replace(self._each(lambda tensor: tensor[:count]), **tuples)
 
     def kept(self) -> Self:
@@ -61,7 +65,9 @@ class Batch:
         return replace(self, **{name: change(value) for name, value in tensors.items() if isinstance(value, Tensor)})
 
 
-def collate(examples: Sequence[Example], frames: Tensor, faults: Sequence[Fault], end: int) -> Batch:
+def collate(
+    examples: Sequence[Example], frames: Tensor, faults: Sequence[Fault], end: int, names: Sequence[str | None]
+) -> Batch:
     """A batch of examples of one size, whose frames lie in `frames` already."""
     masks = [torch.from_numpy(one.masks) for one in examples if one.masks is not None]
     return Batch(
@@ -76,6 +82,29 @@ def collate(examples: Sequence[Example], frames: Tensor, faults: Sequence[Fault]
         noise_seeds=torch.tensor([one.noise_seed for one in examples], dtype=torch.int64),
         faults=tuple(faults),
         end=end,
+        encoded=False,
+        names=tuple(names),
+    )
+
+
+def collate_latents(
+    clips: Sequence[Clip], said: Sequence[Told], latents: Sequence[Latents], end: int, names: Sequence[str]
+) -> Batch:
+    """A batch of clips that were encoded before."""
+    return Batch(
+        frames=torch.stack([torch.from_numpy(one.frames) for one in latents]),
+        boxes=torch.stack([torch.from_numpy(one.boxes) for one in latents]),
+        present=torch.stack([torch.from_numpy(one.present) for one in latents]),
+        subjects=torch.stack([torch.from_numpy(one.subject) for one in latents]),
+        masks=None,
+        captions=tuple(one.caption for one in said),
+        nouns=tuple(clip.subject for clip in clips),
+        keys=tuple(clip.key for clip in clips),
+        noise_seeds=torch.tensor([one.noise_seed for one in said], dtype=torch.int64),
+        faults=(),
+        end=end,
+        encoded=True,
+        names=tuple(names),
     )
 
 

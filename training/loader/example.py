@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.random import Generator
@@ -34,20 +34,34 @@ class Example:
     noise_seed: int  # of the noise and the timestep that belong to this draw, 0 to 2**63 - 1
 
 
+class Told(NamedTuple):
+    """What is drawn for a clip besides what is shown of it."""
+
+    noise_seed: int
+    caption: str
+
+
+def told(clip: Clip, loader: Loader, generator: Generator) -> Told:
+    noise_seed = int(generator.integers(2**63))
+    return Told(noise_seed, "" if generator.random() < loader.text_dropout else clip.caption)
+
+
 def example(
     clip: Clip,
     members: Mapping[str, bytes],
     loader: Loader,
     generator: Generator,
+    shows: Generator | None = None,
     place: NDArray[np.uint8] | None = None,
 ) -> Example:
-    """The example that `generator` draws from a clip's members, its frames in `place`, [F, H, W, 3], where it is given.
+    """The example that `generator` draws from a clip's members; what it shows by `shows`, where that is given.
 
-    Raises what names the data's fault: `InvalidSample`, `video.Unreadable`, or ValueError for a bad mask.
+    Its frames lie in `place`, [F, H, W, 3], where that is given. Raises what names the data's fault: `InvalidSample`,
+    `video.Unreadable`, or ValueError for a bad mask.
     """
     said, track, masks = _read(clip, members, loader)
-    noise_seed = int(generator.integers(2**63))
-    caption = "" if generator.random() < loader.text_dropout else clip.caption
+    noise_seed, caption = told(clip, loader, generator)
+    generator = shows or generator
     size = said["height"], said["width"]
     crop = Crop.centred(size, (loader.height, loader.width))
     seen = _Seen(masks, crop, loader.reference)

@@ -72,6 +72,7 @@ class Loader(Settings):
     window: Window = Window()
     reference: Reference = Reference()
     text_dropout: float = Field(default=0.1, ge=0, le=1)  # how often a caption is left empty; silent in the paper
+    freeze: bool = False  # show the same window and subject image of a clip in each epoch, as a latent cache needs it
     masks: bool = False  # also the subject's own mask of every frame; the paper needs its boxes alone
     check_content: bool = True  # compare every clip's bytes with the digest in its sidecar
     workers: int = Field(default=2, ge=0)  # processes that decode, for each rank; 0: none but the trainer's own

@@ -1,16 +1,13 @@
 """The stream of batches: every rank's and worker's share of one global order, from any position on."""
 
-import hashlib
 import itertools
-import json
 import multiprocessing
 import os
 import pickle
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
-from dataclasses import asdict, dataclass
 from multiprocessing.context import BaseContext
-from typing import Self, TypeAlias
+from typing import TypeAlias
 
 import cv2
 import numpy as np
@@ -18,53 +15,23 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from shards import Dataset, Storage
+from shards import Dataset
 from shards.dataset import read_ahead
 from shards.storage import Outage
 from shards.video import Unreadable
 from training.loader import draws
-from training.loader.batch import Batch, Fault, collate, rooms, shared_rooms
+from training.loader.batch import Batch, Fault, collate, collate_latents, rooms, shared_rooms
 from training.loader.clips import COLUMNS, Clips, eligible, fingerprint
-from training.loader.example import Example, example
+from training.loader.example import Example, example, told
+from training.loader.latents import LatentCache
 from training.loader.order import Draw, Order
 from training.loader.settings import Loader
+from training.loader.state import Share, State, refuse_other, sampler_digest
 
 Frames: TypeAlias = NDArray[np.uint8]  # [F, H, W, 3]
 
 ATTEMPTS = 16
 """Samples that are tried in one place of the stream before it is given up."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class State:
-    """Where a stream stands: enough to go on with any number of ranks and workers."""
-
-    seed: int
-    epoch: int
-    position: int  # in the epoch
-    dataset: str  # fingerprint of the shards and of what people decided
-    sampler: str  # digest of the settings that decide the order
-
-    def to_json(self) -> str:
-        return json.dumps(asdict(self))
-
-    @classmethod
-    def of_json(cls, text: str) -> Self:
-        return cls(**json.loads(text))
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Share:
-    """One rank's part of every global batch."""
-
-    batch: int  # clips of this rank
-    rank: int = 0
-    world: int = 1
-
-    @property
-    def whole(self) -> int:
-        """Clips of all ranks."""
-        return self.batch * self.world
 
 
 class Stream(IterableDataset[Batch]):
@@ -74,7 +41,16 @@ class Stream(IterableDataset[Batch]):
     of W each W-th of them from w on, so that in turn they give the same.
     """
 
-    def __init__(self, dataset: Dataset, clips: Clips, loader: Loader, share: Share, name: str, start: int) -> None:
+    def __init__(
+        self,
+        dataset: Dataset,
+        clips: Clips,
+        loader: Loader,
+        share: Share,
+        name: str,
+        start: int,
+        cache: LatentCache | None,
+    ) -> None:
         self.clips = clips
         self.loader = loader
         self.share = share
@@ -82,6 +58,7 @@ class Stream(IterableDataset[Batch]):
         self.order = Order(loader.seed, clips.shard_of, clips.weights, loader.sampling.shards_at_once)
         self._dataset = dataset
         self._name = name
+        self._cache = cache
 
     def __iter__(self) -> Iterator[Batch]:
         return self.shares(0, 1)
@@ -116,7 +93,7 @@ class Stream(IterableDataset[Batch]):
     def state(self, position: int) -> State:
         """The state of a stream that goes on at `position`: `Batch.end` of the last batch that was used."""
         epoch, place = divmod(position, len(self.order))
-        sampler = _sampler_digest(self.loader)
+        sampler = sampler_digest(self.loader)
         return State(seed=self.loader.seed, epoch=epoch, position=place, dataset=self._name, sampler=sampler)
 
     def examples(
@@ -151,17 +128,54 @@ class Stream(IterableDataset[Batch]):
         """This rank's batches `first`, `first` + `step`, ...; `memory` is asked for each one's frames."""
         share = self.share
         starts = itertools.count(self.start + first * share.whole, step * share.whole)
-        mine, ends = itertools.tee(starts)
-        begin = share.rank * share.batch
-        now, drawn_into = itertools.tee(memory or rooms(self.shape()))
+        memory = memory or rooms(self.shape())
+        if self._cache is None:
+            yield from self._decoded(starts, memory)
+            return
+        for start in starts:
+            known = self._known(self._cache, start)
+            yield next(self._decoded(iter([start]), memory)) if known is None else known
+
+    def _decoded(self, starts: Iterator[int], memory: Iterator[Tensor]) -> Iterator[Batch]:
+        """This rank's part of the global batches that begin at `starts`."""
+        mine, to_read = itertools.tee(starts)
+        now, drawn_into = itertools.tee(memory)
         found = self.examples(
-            (start + begin + number for start in mine for number in range(share.batch)),
+            (position for start in to_read for position in self._positions(start)),
             (row for frames in drawn_into for row in frames.numpy()),
         )
-        for end, frames in zip(ends, now, strict=False):
-            pairs = list(itertools.islice(found, share.batch))
+        for start, frames in zip(mine, now, strict=False):
+            pairs = list(itertools.islice(found, self.share.batch))
             faults = [fault for _, faults in pairs for fault in faults]
-            yield collate([one for one, _ in pairs], frames, faults, end + share.whole)
+            names = self._names(start, [not faults for _, faults in pairs])
+            yield collate([one for one, _ in pairs], frames, faults, start + self.share.whole, names)
+
+    def _known(self, cache: LatentCache, start: int) -> Batch | None:
+        """The same of latents, if the cache has them of every clip."""
+        drawn = [self.order.draw(position) for position in self._positions(start)]
+        clips = [self.clips[draw.clip] for draw in drawn]
+        names = [cache.name(clip) for clip in clips]
+        latents = list(itertools.takewhile(lambda found: found is not None, map(cache.read, names)))
+        if len(latents) < len(names):
+            return None
+        said = [
+            told(clip, self.loader, draws.of_sample(self.loader.seed, draw.epoch, clip.key, draw.copy))
+            for clip, draw in zip(clips, drawn, strict=True)
+        ]
+        whole = [one for one in latents if one is not None]
+        return collate_latents(clips, said, whole, start + self.share.whole, names)
+
+    def _positions(self, start: int) -> range:
+        """This rank's in the global batch that begins at `start`."""
+        begin = start + self.share.rank * self.share.batch
+        return range(begin, begin + self.share.batch)
+
+    def _names(self, start: int, sound: list[bool]) -> list[str | None]:
+        """What the cache calls the batch's clips, those that were read."""
+        if self._cache is None:
+            return [None] * len(sound)
+        clips = (self.clips[self.order.draw(position).clip] for position in self._positions(start))
+        return [self._cache.name(clip) if whole else None for clip, whole in zip(clips, sound, strict=True)]
 
     def _members(self, number: int) -> dict[str, bytes] | Fault:
         row = self.clips.rows[number]
@@ -179,6 +193,7 @@ class Stream(IterableDataset[Batch]):
         first = clip = self.clips[draw.clip]
         for attempt in range(ATTEMPTS):
             generator = draws.of_sample(self.loader.seed, draw.epoch, first.key, draw.copy, attempt)
+            shows = draws.of_sample(self.loader.seed, 0, first.key, 0, attempt) if self.loader.freeze else None
             if attempt:
                 number = int(generator.integers(len(self.clips)))
                 clip, got = self.clips[number], self._members(number)
@@ -186,7 +201,7 @@ class Stream(IterableDataset[Batch]):
                 faults.append(got)
                 continue
             try:
-                return example(clip, got, self.loader, generator, place), faults
+                return example(clip, got, self.loader, generator, shows, place), faults
             except (Unreadable, ValueError) as error:
                 faults.append(Fault(key=clip.key, shard=clip.shard, why=str(error)))
         last = faults[-1]
@@ -227,8 +242,10 @@ def _workers() -> BaseContext:
     return context
 
 
-def open_stream(url: str, loader: Loader, share: Share, state: State | None = None) -> Stream:
-    """The stream over the dataset at `url`, from `state` on where there is one.
+def open_stream(
+    url: str, loader: Loader, share: Share, state: State | None = None, cache: LatentCache | None = None
+) -> Stream:
+    """The stream over the dataset at `url`, from `state` on where there is one; of latents, once `cache` has them.
 
     Raises ValueError: no dataset, no clip to draw, or a `state` of another dataset or another order.
     """
@@ -238,28 +255,9 @@ def open_stream(url: str, loader: Loader, share: Share, state: State | None = No
     name = fingerprint(dataset, decisions)
     start = 0
     if state is not None:
-        _refuse_other(dataset.storage, state, loader, name)
+        refuse_other(dataset.storage, state, loader, name)
         start = state.epoch * len(clips) + state.position
-    return Stream(dataset, clips, loader, share, name, start)
-
-
-def _refuse_other(storage: Storage, state: State, loader: Loader, name: str) -> None:
-    if state.dataset != name:
-        raise ValueError(
-            f"{storage.url} is not as it was when the run stopped: its shards or its verdicts changed, and the rest "
-            "of the order with them; give it back as it was, or start a new run"
-        )
-    if (state.seed, state.sampler) != (loader.seed, _sampler_digest(loader)):
-        raise ValueError(
-            "loader.seed, loader.sampling, loader.window.num_frames or loader.window.fps differ from those that the "
-            "run began with, and they decide its order; set them back, or start a new run"
-        )
-
-
-def _sampler_digest(loader: Loader) -> str:
-    window = loader.window
-    said = json.dumps([loader.sampling.model_dump(mode="json"), window.num_frames, window.fps], sort_keys=True)
-    return f"{loader.sampling.kind}:{hashlib.sha256(said.encode()).hexdigest()[:16]}"
+    return Stream(dataset, clips, loader, share, name, start, cache)
 
 
 def _patiently(read: Callable[[], dict[str, bytes]], patience: float) -> dict[str, bytes]:

@@ -38,8 +38,9 @@ class Previewer:
         model.eval()
         frames = self.base.decode(rearrange(self._sampled(model), "b c f h w -> b f c h w")).cpu()
         model.train(was_training)
+        targets = self.base.decode(self.batch.frames) if self.batch.encoded else self.batch.frames
         paths = []
-        for number, (shown, made) in enumerate(zip(self.batch.frames.cpu(), frames, strict=True)):
+        for number, (shown, made) in enumerate(zip(targets.cpu(), frames, strict=True)):
             both = np.concatenate([shown.numpy(), made.numpy()], axis=2)
             width = shown.shape[2]
             boxes = self.batch.boxes[number].cpu().numpy()
@@ -51,9 +52,9 @@ class Previewer:
 
     def _sampled(self, model: DreamVideo2) -> Tensor:
         """Latents [B, C, F, h, w], from the clips' own noise."""
-        conditions = self.learner.conditions(self.batch)
+        latents, subjects = self.learner.encoded(self.batch)
+        conditions = self.learner.conditions(self.batch, subjects)
         nothing = conditions._replace(text=self.base.read([""] * len(self.batch)))
-        latents = rearrange(self.base.encode(self.batch.frames), "b f c h w -> b c f h w").float()
         noise, timesteps = self.learner.drawn(self.batch, latents)
 
         features = model.look(conditions, torch.zeros_like(timesteps))

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from pipeline.settings_file import load, names_in
 from pipeline.stage import Settings
@@ -14,7 +14,7 @@ from training.model.speed import SpeedSettings
 
 FOLDER = Path(__file__).parents[1] / "recipes"
 
-GOES_ON_WITH = frozenset({"steps", "at_once", "speed", "saves", "previews", "tensorboard", "device"})
+GOES_ON_WITH = frozenset({"steps", "at_once", "speed", "saves", "previews", "tensorboard", "device", "latents"})
 """Settings that a resumed run may have otherwise than it began with; with all others it would be another run."""
 
 
@@ -57,12 +57,21 @@ class TrainRecipe(Settings):
     optimizer: Optimizer = Optimizer()
     ema: float | None = Field(default=None, gt=0, lt=1)  # decay of averaged weights; the paper has none
     loader: Loader = Loader()
+    latents: str | None = None  # folder that keeps the clips' latents, so that each is encoded once
     model: ModelSettings = ModelSettings()
     speed: SpeedSettings = SpeedSettings()
     saves: Saves = Saves()
     previews: Previews | None = None
     tensorboard: bool = False  # also write what TensorBoard reads
     device: str | None = None  # torch's name; None: the GPU where there is one
+
+    @model_validator(mode="after")
+    def _keeps_what_comes_again(self) -> Self:
+        if self.latents is not None and (not self.loader.freeze or self.loader.masks):
+            raise ValueError(
+                "latents are kept of clips that always show the same, without masks: set loader.freeze=true"
+            )
+        return self
 
     def settings(self) -> dict[str, Any]:
         """Every setting as plain JSON, for `run.json`."""

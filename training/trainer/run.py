@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from shards import Storage
-from training.loader import Batch, Share, Stream, open_stream
+from training.loader import Batch, LatentCache, Share, Stream, open_stream
 from training.model.base import EMBEDDED, VideoBase
 from training.trainer import flops
 from training.trainer.checkpoints import Checkpoints
@@ -61,9 +62,11 @@ def train(
         trainee = Trainee(base, recipe, ranks.device)
         state = trainee.load(storage, step) if step else None
         passes, share = _passes(recipe, ranks)
-        stream = ranks.agreed_by_all(lambda: open_stream(dataset, recipe.loader, share, state))
+        cache = _cache(recipe, base)
+        stream = ranks.agreed_by_all(lambda: open_stream(dataset, recipe.loader, share, state, cache))
+        learner = Learner(base, recipe.model, cache)
         with memory_told(recipe, ranks.device):
-            return _Run(storage, recipe, ranks, base, trainee, stream, passes, stopping).run(step)
+            return _Run(storage, recipe, ranks, learner, trainee, stream, passes, stopping).run(step)
 
 
 class _Run:
@@ -74,7 +77,7 @@ class _Run:
         storage: Storage,
         recipe: TrainRecipe,
         ranks: Ranks,
-        base: VideoBase,
+        learner: Learner,
         trainee: Trainee,
         stream: Stream,
         passes: int,
@@ -82,15 +85,15 @@ class _Run:
     ) -> None:
         self.recipe, self.ranks, self.trainee, self.stream = recipe, ranks, trainee, stream
         self.passes, self.stopping = passes, stopping
-        self.learner = Learner(base, recipe.model)
+        self.learner = learner
         self.network: nn.Module = trainee.model.train()
         if ranks.world > 1:
             self.network = DistributedDataParallel(trainee.model, broadcast_buffers=False)
-        self.storage, self.base = storage, base
+        self.storage = storage
         self.previewer: Previewer | None = None
         self.checkpoints = Checkpoints(storage, recipe.saves.keep)
         self.log = Log(storage, tensorboard=recipe.tensorboard) if ranks.leads else None
-        self.meter = _Meter.of(recipe, base, ranks)
+        self.meter = _Meter.of(recipe, learner.base, ranks)
         self.position = stream.start
 
     def run(self, first: int) -> Summary:
@@ -164,7 +167,7 @@ class _Run:
         previews = self.recipe.previews
         if previews is not None and self.previewer is None and self.ranks.leads:
             self.previewer = Previewer(
-                base=self.base, learner=self.learner, settings=previews, batch=batch.first(previews.count)
+                base=self.learner.base, learner=self.learner, settings=previews, batch=batch.first(previews.count)
             )
 
     def _preview(self, step: int) -> None:
@@ -279,6 +282,12 @@ def _base(recipe: TrainRecipe, device: torch.device) -> VideoBase:
     except OSError as error:  # the hub's word, too
         why = str(error).splitlines()[0]
         raise ValueError(f"base={recipe.base!r} cannot be loaded ({why}); name a folder that diffusers wrote") from None
+
+
+def _cache(recipe: TrainRecipe, base: VideoBase) -> LatentCache | None:
+    if recipe.latents is None:
+        return None
+    return LatentCache(folder=Path(recipe.latents), loader=recipe.loader, encoder=base.encoder_digest())
 
 
 def _check_fits(recipe: TrainRecipe, base: VideoBase) -> None:
