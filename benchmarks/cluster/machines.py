@@ -28,13 +28,23 @@ class Machines:
     """
 
     def __init__(self, cpus: int, gpus: int) -> None:
+        self._number = 0
+        for left in reversed(range(STARTS)):
+            self._keep(cpus, gpus)
+            try:
+                self.address: str = self._pipe.recv()
+                break
+            except EOFError:
+                self._keeper.join()
+                if not left:
+                    raise
+
+    def _keep(self, cpus: int, gpus: int) -> None:
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
         self._keeper = context.Process(target=_keep, args=(theirs, cpus, gpus))
         self._keeper.start()
         theirs.close()  # so that the keeper's death is heard
-        self.address: str = self._pipe.recv()
-        self._number = 0
 
     def __len__(self) -> int:
         return self._number
