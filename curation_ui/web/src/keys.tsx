@@ -41,10 +41,11 @@ addEventListener('keydown', (event) => {
       }
 });
 
-/** Keys that belong to what has the focus: text fields take all, buttons and links take Enter and Space. */
+/** Keys that belong to what has the focus: text fields take all, sliders those that move them, buttons Enter and Space. */
 function isTyping({ target, key }: KeyboardEvent): boolean {
   if (!(target instanceof HTMLElement)) return false;
-  if (target.matches('textarea, select, [contenteditable], input:not([type=checkbox], [type=radio])')) return true;
+  if (target.matches('input[type=range]')) return /^(Arrow|Page|Home$|End$)/.test(key);
+  if (target.matches('textarea, select, input:not([type=checkbox], [type=radio])')) return true;
   return target.matches('button, a, summary, input') && (key === 'Enter' || key === ' ');
 }
 

@@ -27,7 +27,7 @@ export function Shell() {
   ]);
   return (
     <>
-      <a class="skip" href="#main">
+      <a class="skip-link" href="#main">
         Skip to the content
       </a>
       <Head current={first} />

@@ -16,8 +16,3 @@ effect(() => {
 export function nextTheme(): void {
   theme.value = THEMES[(THEMES.indexOf(theme.value) + 1) % THEMES.length]!;
 }
-
-/** The colours of the sheet, for what is drawn on a canvas. */
-export function colourOf(name: string): string {
-  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-}

@@ -20,7 +20,7 @@ export interface DatasetInfo {
   title: string;
   url: string;
   samples: number;
-  stopped: number;
+  stopped: number | null;
   recipe: string | null;
   schema_number: number;
   writable: boolean;
@@ -77,12 +77,12 @@ export interface Card {
   state: 'open' | 'accepted' | 'rejected';
   flagged: boolean;
   edited: boolean;
-  duration: number;
-  fps: number;
-  num_frames: number;
-  width: number;
-  height: number;
-  num_tracks: number;
+  duration: number | null;
+  fps: number | null;
+  num_frames: number | null;
+  width: number | null;
+  height: number | null;
+  num_tracks: number | null;
   value: number | string | null;
   stage: string | null;
   why: string | null;

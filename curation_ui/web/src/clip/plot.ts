@@ -14,7 +14,6 @@ export function draw(
   lines: readonly Line[],
   frames: number,
   height: number,
-  gridColour: string,
   onSeek: (frame: number) => void,
 ): uPlot {
   const scales = Object.fromEntries(lines.map(({ scale }) => [scale, { range: fromZero }]));
@@ -25,10 +24,7 @@ export function draw(
       padding: [6, 0, 2, 0],
       legend: { show: false },
       cursor: { drag: { x: false, y: false }, points: { show: false }, y: false },
-      axes: [
-        { show: true, size: 0, ticks: { show: false }, grid: { stroke: gridColour, width: 1 } },
-        { show: false },
-      ],
+      axes: [{ show: false }, { show: false }],
       scales: { x: { time: false, range: [0, Math.max(1, frames - 1)] }, ...scales },
       series: [
         {},

@@ -1,7 +1,6 @@
 /** The clip over time: a handle for the frame, where each track is present, and its values frame by frame. */
 import { useEffect, useRef } from 'preact/hooks';
 import type uPlot from 'uplot';
-import { theme, colourOf } from '../theme.ts';
 import type { Clip, TrackInfo } from '../wire.ts';
 import type { Desk } from './desk.ts';
 import { trackColour } from './settings.ts';
@@ -19,7 +18,6 @@ export function Timeline({ desk, clip }: { desk: Desk; clip: Clip }) {
         max={last}
         value={frame}
         onInput={(event) => desk.player.seek(event.currentTarget.valueAsNumber)}
-        onKeyDown={(event) => event.key.startsWith('Arrow') && event.preventDefault()}
       />
       <div class="lanes">
         {clip.tracks.map((track, place) => (
@@ -74,13 +72,13 @@ function Series({ desk, clip }: { desk: Desk; clip: Clip }) {
             })),
       );
       const seek = (frame: number) => desk.player.seek(frame);
-      plot = draw(element, lines, clip.pts.length, HEIGHT, colourOf('--line'), seek);
+      plot = draw(element, lines, clip.pts.length, HEIGHT, seek);
     });
     return () => {
       gone = true;
       plot?.destroy();
     };
-  }, [clip.key, hidden, clip.tracks, theme.value]);
+  }, [clip.key, hidden, clip.tracks]);
   return (
     <>
       <div class="series" ref={place} role="img" aria-label={`${names.join(' and ')} of each track, frame by frame`} />

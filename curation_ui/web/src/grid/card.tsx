@@ -11,9 +11,10 @@ interface Props {
 }
 
 export function Card({ card, to, valueLabel }: Props) {
+  const length = card.duration === null ? '' : `${card.duration.toFixed(1)} s`;
   return (
     <Link to={to} class={`card ${card.state}`} label={spoken(card)}>
-      {card.strip ? (
+      {card.strip && card.width && card.height ? (
         <Strip url={card.strip} aspect={card.width / card.height} />
       ) : (
         <div class="picture none">{card.stage ?? 'no picture'}</div>
@@ -22,7 +23,7 @@ export function Card({ card, to, valueLabel }: Props) {
       <div class="about">
         <strong>{card.subject || card.why}</strong>
         <span class="number">
-          {valueLabel && card.value !== null ? `${valueLabel} ${measured(card.value)}` : `${card.duration.toFixed(1)} s`}
+          {valueLabel && card.value !== null ? `${valueLabel} ${measured(card.value)}` : length}
         </span>
         {card.why && <p class="why">{[card.stage, card.why, card.measured].filter(Boolean).join(' · ')}</p>}
         <p>{card.caption}</p>
@@ -38,7 +39,7 @@ function Marks({ card }: { card: Info }) {
       {card.state === 'rejected' && <i class="rejected">✕</i>}
       {card.flagged && <i class="flagged">⚑</i>}
       {card.edited && <i class="edited">✎</i>}
-      {card.num_tracks > 1 && <i class="tracks">{card.num_tracks}</i>}
+      {(card.num_tracks ?? 1) > 1 && <i class="tracks">{card.num_tracks}</i>}
     </span>
   );
 }

@@ -21,7 +21,7 @@ interface Props {
 const BLOCK = 60; // cards a request
 const NARROWEST = 216; // pixels of a card
 const GAP = 16;
-const TEXT = 84; // pixels of a card below its picture
+const TEXT = 70; // pixels of a card below its picture
 const TALLEST = 15_000_000; // pixels: browsers go no further, so longer lists are scrolled in proportion
 
 export function Cards({ dataset, named, view, valueLabel, onTotal }: Props) {

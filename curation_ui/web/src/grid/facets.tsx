@@ -26,7 +26,7 @@ export function Facets({ dataset, columns, filter, onFilter }: Props) {
   const words = whole.value.length ? MANY : FEW;
   const answer = useAnswer(
     [filter, names, words],
-    () => post<Answer>(api(dataset, 'facets'), { filter, columns: names, words, bins: 32 }),
+    async () => (names.length ? post<Answer>(api(dataset, 'facets'), { filter, columns: names, words, bins: 32 }) : null),
     60,
   );
   const others = columns.filter((column) => !names.includes(column.name));

@@ -12,6 +12,8 @@ export interface Playable {
   height: number;
 }
 
+const OVERDUE = 250; // milliseconds after a seek in which its frame's callback comes, if it comes
+
 /** Called with the number of the frame that has just come on show. */
 type OnFrame = (number: number) => void;
 
@@ -27,6 +29,7 @@ export class ClipVideo {
   private times = new FrameTimes([0], [1, 1]);
   private origin = 0; // media time of the first frame, seconds: not 0 where a file starts late
   private callback = 0;
+  private overdue = 0;
   private wanted: number | null = null; // frame that is being sought
   private next: number | null = null; // and the one to be sought after it
 
@@ -34,10 +37,15 @@ export class ClipVideo {
     const { element } = this;
     element.muted = true;
     element.playsInline = true;
-    element.loop = true;
     element.preload = 'auto';
     element.tabIndex = -1;
     element.setAttribute('aria-hidden', 'true');
+    element.addEventListener('seeked', () => {
+      clearTimeout(this.overdue);
+      const { wanted } = this;
+      // A busy browser may swallow the callback of the frame that was sought, but not its picture.
+      if (wanted !== null) this.overdue = window.setTimeout(() => this.wanted === wanted && this.arrive(wanted), OVERDUE);
+    });
     element.addEventListener('error', () => this.fail(element.error?.message || 'the video cannot be played'));
   }
 
@@ -69,6 +77,7 @@ export class ClipVideo {
     }
     if (this.frame === target && !this.moved) return;
     this.wanted = target;
+    this.element.loop = false; // or a seek to the very end would lead to the beginning
     this.element.currentTime = this.origin + this.times.inside(target, this.element.duration - this.origin);
   }
 
@@ -78,6 +87,7 @@ export class ClipVideo {
 
   async play(): Promise<void> {
     this.next = null;
+    this.element.loop = true;
     await this.element.play().catch(() => undefined); // another clip or a pause came first
   }
 
@@ -96,10 +106,16 @@ export class ClipVideo {
   }
 
   private present(shown: VideoFrameCallbackMetadata): void {
-    this.frame = this.times.nearest(shown.mediaTime - this.origin);
-    this.wanted = null;
-    this.onFrame(this.frame);
+    // Asked for again before anything is painted: a frame that comes meanwhile would call nobody.
     this.callback = this.element.requestVideoFrameCallback((_, later) => this.present(later));
+    this.arrive(this.times.nearest(shown.mediaTime - this.origin));
+  }
+
+  private arrive(number: number): void {
+    clearTimeout(this.overdue);
+    this.frame = number;
+    this.wanted = null;
+    this.onFrame(number);
     if (this.next !== null) {
       const target = this.next;
       this.next = null;

@@ -75,7 +75,7 @@ function strokeBox(canvas: CanvasRenderingContext2D, box: Box, layer: Layer, sca
   canvas.lineWidth = 1.5 / scale;
   canvas.strokeRect(x0, y0, x1 - x0, y1 - y0);
   canvas.setLineDash([]);
-  const size = 13 / scale;
+  const size = canvas.canvas.width / 80 / scale; // as large on show, whatever the video's size
   canvas.font = `600 ${size}px system-ui, sans-serif`;
   const width = canvas.measureText(layer.label).width + size * 0.7;
   const top = y0 > 1.5 * size ? y0 - 1.45 * size : y0;

@@ -124,7 +124,7 @@ export class Player {
   private fit(clip: Playable): void {
     if (!this.canvas) return;
     const longest = Math.max(clip.width, clip.height);
-    this.scale = Math.max(1, Math.min(4, Math.floor(LONGEST_SIDE / longest)));
+    this.scale = Math.max(1, Math.floor(LONGEST_SIDE / longest));
     const { canvas } = this.canvas;
     const [width, height] = [clip.width * this.scale, clip.height * this.scale];
     if (canvas.width !== width) canvas.width = width;

@@ -1,5 +1,7 @@
 /** Which frame is shown when: the nearest entry of the clip's table of frame times, never time x frame rate. */
 
+const ROUNDING = 0.001; // seconds that a browser may round a time by
+
 export class FrameTimes {
   /** When each frame is shown, seconds from the first, rising. */
   readonly seconds: readonly number[];
@@ -29,6 +31,7 @@ export class FrameTimes {
     const from = this.seconds[number]!;
     const next = this.seconds[number + 1];
     if (next !== undefined) return (from + next) / 2;
-    return duration > from ? (from + duration) / 2 : from;
+    const inside = (from + duration) / 2;
+    return inside - from > ROUNDING ? inside : duration; // the last frame of some files lasts no time at all
   }
 }
