@@ -47,10 +47,15 @@ class Raft(Settings):
 
         @torch.inference_mode()
         def follow(frames: Frames) -> Fields:
+            if len(frames) < 2:
+                return _no_fields(frames)
             images = _images(frames).to(chosen_device(self.device))
-            pairs = zip(*(torch.split(some, self.pairs_at_once) for some in (images[:-1], images[1:])), strict=True)
+            pairs = zip(
+                *(torch.split(some, self.pairs_at_once) for some in (images[:-1], images[1:])),
+                strict=True,
+            )
             found = [network(a, b, num_flow_updates=self.num_flow_updates)[-1].cpu() for a, b in pairs]
-            return _scaled_back(torch.cat(found), frames.shape[1:3]) if found else _no_fields(frames)
+            return _scaled_back(torch.cat(found), frames.shape[1:3])
 
         return follow
 

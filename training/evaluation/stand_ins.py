@@ -15,7 +15,6 @@ from torch import Tensor
 
 from pipeline.models.captioning import sampled
 from pipeline.models.grounding_dino import GroundingDino
-from pipeline.models.grounding_dino.detector import input_size, to_image
 from pipeline.models.pretrained import EMBEDDED, Device, Pretrained, chosen_device
 from pipeline.stage import Settings
 from training.evaluation.encoders import Embed, Picture
@@ -107,6 +106,8 @@ class DetectorBackbone(Settings):
 
     def open(self) -> Embed:
         from groundingdino.util.misc import NestedTensor  # type: ignore[import-untyped]
+
+        from pipeline.models.grounding_dino.detector import input_size, to_image
 
         settings = GroundingDino(size="embedded", device=self.device)
         detector: Any = settings.open()
