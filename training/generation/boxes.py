@@ -25,12 +25,21 @@ CURVE_POINTS = 32
 def read_boxes_file(path: str | Path) -> dict[str, Any]:
     """The object in a JSON file; see `FORMS`. Raises `ValueError`."""
     try:
-        said = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        said = json.loads(read_text(path, "a file of boxes"))
+    except json.JSONDecodeError as error:
         raise ValueError(f"{path}: no JSON ({error}); a file of boxes is {FORMS}") from None
     if not isinstance(said, dict):
         raise ValueError(f"{path}: no object; a file of boxes is {FORMS}")
     return said
+
+
+def read_text(path: str | Path, what: str) -> str:
+    """Raises `ValueError` where `path` is no text that can be read."""
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "no text"
+        raise ValueError(f"{path}: {why}; name {what} (JSON)") from None
 
 
 def boxes_of(said: dict[str, Any], num_frames: int, where: str = "boxes") -> Boxes:

@@ -20,7 +20,10 @@ def boxes_of_video(path: str | Path, noun: str, size: Size, num_frames: int, fps
     Raises `ValueError` where the video is shorter, where its first frame does not show the noun, or where it is lost
     at once.
     """
-    info = videos.probe(str(path))
+    try:
+        info = videos.probe(str(path))
+    except videos.Unreadable as error:
+        raise ValueError(f"{path}: no video that can be followed ({error}); give another") from None
     stride = max(1, round(info.num_frames / (info.end - info.pts[0]) / fps))
     wanted = range(0, num_frames * stride, stride)
     if wanted[-1] >= info.num_frames:

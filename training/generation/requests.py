@@ -1,7 +1,6 @@
 """What is to be generated: one clip from the command line, or many from a file."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +11,7 @@ from pydantic import ValidationError
 from pipeline.recipe import Recipe
 from pipeline.stage import Settings
 from shards.rle import Size
-from training.generation.boxes import Boxes, boxes_of, read_boxes_file
+from training.generation.boxes import Boxes, boxes_of, read_boxes_file, read_text
 from training.generation.pictures import check_ending
 from training.generation.reference import boxes_of_video
 from training.generation.subject import find, framed, mask_of, read_image, read_mask
@@ -38,21 +37,31 @@ class Prepared(NamedTuple):
     boxes: Boxes  # [F, 4] pixels
 
 
-def requests_in(path: str | Path) -> Iterator[Request]:
+def requests_in(path: str | Path) -> list[Request]:
     """A JSON object a line. Raises `ValueError` that names the line."""
-    for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), start=1):
-        if not line.strip():
-            continue
-        try:
-            yield Request.model_validate(json.loads(line))
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{path}, line {number}: no JSON ({error}); write one object a line") from None
-        except ValidationError as error:
-            first = error.errors()[0]
-            name = ".".join(map(str, first["loc"])) or "it"
-            raise ValueError(
-                f"{path}, line {number}: {name}: {first['msg']}; see `dreamreel generate --help`"
-            ) from None
+    asked = [
+        _request(line, f"{path}, line {number}")
+        for number, line in enumerate(read_text(path, "a file of requests").splitlines(), start=1)
+        if line.strip()
+    ]
+    if not asked:
+        raise ValueError(f"{path}: no request in it; write one JSON object a line")
+    outs = [request.out for request in asked]
+    twice = next((out for out in outs if outs.count(out) > 1), None)
+    if twice is not None:
+        raise ValueError(f"{path}: two requests would write {twice}; give each an out of its own")
+    return asked
+
+
+def _request(line: str, where: str) -> Request:
+    try:
+        return Request.model_validate(json.loads(line))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{where}: no JSON ({error}); write one object a line") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"])) or "it"
+        raise ValueError(f"{where}: {name}: {first['msg']}; see `dreamreel generate --help`") from None
 
 
 def prepared(request: Request, size: Size, num_frames: int, fps: float, recipe: Recipe) -> Prepared:

@@ -19,23 +19,14 @@ Mask = NDArray[np.bool_]  # [H, W]
 
 def read_image(path: str | Path) -> tuple[Picture, Mask | None]:
     """An image, and its mask where it has transparent pixels. Raises `ValueError`."""
-    try:
-        with Image.open(path) as image:
-            clear = image.convert("RGBA")
-    except UnidentifiedImageError:
-        raise ValueError(f"{path}: no image; give a PNG, JPEG or WebP") from None
-    pixels = np.asarray(clear)
+    pixels = _pixels(path, "RGBA", "give a PNG, JPEG or WebP")
     alpha = pixels[..., 3] >= 128
     return np.ascontiguousarray(pixels[..., :3]), None if alpha.all() else alpha
 
 
 def read_mask(path: str | Path, size: Size) -> Mask:
     """A mask image of `size`: the subject is what is light."""
-    try:
-        with Image.open(path) as image:
-            mask = np.asarray(image.convert("L")) >= 128
-    except UnidentifiedImageError:
-        raise ValueError(f"{path}: no image; give a black and white PNG") from None
+    mask = _pixels(path, "L", "give a black and white PNG") >= 128
     if mask.shape != size:
         raise ValueError(f"{path}: a mask of {mask.shape} for an image of {size}; give one of the same size")
     return mask
@@ -71,6 +62,16 @@ def framed(picture: Picture, mask: Mask, size: Size, where: str) -> Picture:
     if not inside.any():
         raise ValueError(f"{where}: no subject is left in the middle of the image, to which it is cropped; centre it")
     return np.where(inside[..., None], crop.cut(scaled), np.uint8(Reference().blank))
+
+
+def _pixels(path: str | Path, mode: str, mend: str) -> NDArray[np.uint8]:
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image.convert(mode), np.uint8)
+    except UnidentifiedImageError:
+        raise ValueError(f"{path}: no image; {mend}") from None
+    except OSError as error:  # no file, or one that ends too early
+        raise ValueError(f"{path}: {error.strerror or error}; {mend}") from None
 
 
 def _score(detection: Detection) -> float:

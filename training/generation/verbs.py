@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from training.generation.requests import Prepared
+    from training.generation.requests import Prepared, Request
     from training.generation.run import Opened
 
 BOXES = """files of boxes (JSON; x0, y0, x1, y1 in shares of the frame, or in pixels with "size": [height, width]):
@@ -40,9 +40,10 @@ def add_verbs(verbs: Any) -> None:
         "--side-by-side", action="store_true", help="also FILE-boxes.*: subject, boxes, and both in the clip"
     )
     parser.add_argument("--gif", action="store_true", help="also a GIF beside each MP4")
-    parser.add_argument("--steps", type=int, default=50, help="of DDIM (default: %(default)s)")
+    parser.add_argument("--steps", type=int, default=50, help="of DDIM, 1 to 1000 (default: %(default)s)")
     parser.add_argument("--guidance-scale", type=float, default=9.0, help="of the text (default: %(default)s)")
     parser.add_argument("--step", type=int, metavar="N", help="the checkpoint of that step (default: the last)")
+    parser.add_argument("--base", metavar="FOLDER", help="where the base lies (default: where the run found it)")
     parser.add_argument("--recipe", default="embedded", help="whose models cut out and follow (default: %(default)s)")
     parser.add_argument("--device", help="torch's name (default: the GPU where there is one)")
     parser.add_argument("--json", action="store_true", help="what was written, as JSON")
@@ -50,28 +51,33 @@ def add_verbs(verbs: Any) -> None:
 
 
 def _generate(args: argparse.Namespace) -> int:
-    import torch
-
     from pipeline.recipe import load_recipe
-    from training.generation.requests import Request, prepared, requests_in
-    from training.generation.run import open_run
+    from training.generation.requests import prepared
+    from training.generation.run import find_run
+    from training.trainer.ranks import chosen_device
 
-    if args.batch:
-        asked = list(requests_in(args.batch))
-    else:
-        names = ("subject", "boxes", "prompt", "out")
-        missing = [f"--{name}" for name in names if getattr(args, name) is None]
-        if missing:
-            raise ValueError(f"generate needs {', '.join(missing)}; or a file of requests with --batch")
-        given = {name: getattr(args, name) for name in (*names, "mask", "noun", "seed")}
-        asked = [Request(**given)]
-    opened = open_run(args.run_folder, args.device or ("cuda" if torch.cuda.is_available() else "cpu"), args.step)
-    recipe = load_recipe(args.recipe)
-    # Everything that was asked for is looked at before anything is generated.
-    ready = [prepared(request, opened.size, opened.num_frames, opened.fps, recipe) for request in asked]
+    if not 1 <= args.steps <= 1000:
+        raise ValueError(f"--steps {args.steps}: the base knows 1000 steps; take 1 to 1000 of them")
+    asked, recipe, device = _asked(args), load_recipe(args.recipe), chosen_device(args.device)
+    found = find_run(args.run_folder, args.step)
+    # Everything that was asked for is looked at before anything is loaded or generated.
+    ready = [prepared(request, found.size, found.num_frames, found.fps, recipe) for request in asked]
+    opened = found.opened(device, args.base)
     written = [_written(one, opened, args) for one in ready]
     print(json.dumps(written) if args.json else "\n".join(path for paths in written for path in paths))
     return 0
+
+
+def _asked(args: argparse.Namespace) -> "list[Request]":
+    from training.generation.requests import Request, requests_in
+
+    if args.batch:
+        return requests_in(args.batch)
+    names = ("subject", "boxes", "prompt", "out")
+    missing = [f"--{name}" for name in names if getattr(args, name) is None]
+    if missing:
+        raise ValueError(f"generate needs {', '.join(missing)}; or a file of requests with --batch")
+    return [Request(**{name: getattr(args, name) for name in (*names, "mask", "noun", "seed")})]
 
 
 def _written(one: "Prepared", opened: "Opened", args: argparse.Namespace) -> list[str]:

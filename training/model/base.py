@@ -61,6 +61,18 @@ class VideoBase:
             )
         return base.to(device)
 
+    @classmethod
+    def named(cls, name: str, *, dtype: torch.dtype = torch.float32, device: str | torch.device = "cpu") -> Self:
+        """The base that a recipe calls `name`: "embedded", a folder, or a name on the hub. Raises `ValueError`."""
+        place = EMBEDDED if name == "embedded" else Path(name)
+        if not place.is_dir() and (name == "embedded" or name.count("/") != 1 or name.startswith((".", "/"))):
+            raise ValueError(f"base={name!r}: there is no folder {place}; name one that diffusers wrote")
+        try:
+            return cls.from_pretrained(place if place.is_dir() else name, dtype=dtype, device=device)
+        except OSError as error:  # the hub's word, too
+            why = " ".join(str(error).splitlines()[0].split())
+            raise ValueError(f"base={name!r} cannot be loaded ({why}); name a folder that diffusers wrote") from None
+
     def to(self, device: str | torch.device) -> Self:
         parts: tuple[Any, ...] = (self.unet, self.vae, self.text_encoder)
         for part in parts:

@@ -81,7 +81,7 @@ def joined(device: str | None) -> Iterator[Ranks]:
     Raises ValueError for a device that is not here.
     """
     world, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
-    place = _device(device)
+    place = chosen_device(device)
     if world == 1:
         yield Ranks(rank=0, world=1, device=place)
         return
@@ -92,14 +92,15 @@ def joined(device: str | None) -> Iterator[Ranks]:
         distributed.destroy_process_group()
 
 
-def _device(name: str | None) -> torch.device:
+def chosen_device(name: str | None) -> torch.device:
+    """torch's device of that name; None: the GPU where there is one. Raises ValueError for one that is not here."""
     try:
         device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
     except RuntimeError:
         raise ValueError(f"device={name!r} is none that torch knows; leave it out, or give cpu or cuda") from None
     if device.type == "cuda":
         if not torch.cuda.is_available():
-            raise ValueError(f"device={name!r}: no GPU is here; leave it out to train on the processor")
+            raise ValueError(f"device={name!r}: no GPU is here; leave it out to use the processor")
         if device.index is None:
             device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
         torch.cuda.set_device(device)

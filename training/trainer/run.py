@@ -15,7 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from shards import Storage
 from training.loader import Batch, LatentCache, Share, Stream, open_stream
-from training.model.base import EMBEDDED, VideoBase
+from training.model.base import VideoBase
 from training.trainer import flops
 from training.trainer.checkpoints import Checkpoints
 from training.trainer.learner import Learner
@@ -23,7 +23,7 @@ from training.trainer.log import Log, Moment, tell
 from training.trainer.previews import Previewer
 from training.trainer.ranks import Ranks, joined
 from training.trainer.recipe import TrainRecipe
-from training.trainer.run_folder import opened_run
+from training.trainer.run_folder import describe_run, step_of_run
 from training.trainer.trainee import Trainee
 
 GIB = 1 << 30
@@ -57,7 +57,7 @@ def train(
     with joined(recipe.device) as ranks, ExitStack() as held:
         storage = Storage.at(url)
         step = ranks.agreed(lambda: _begun(storage, dataset, recipe, resume, who, held))
-        base = ranks.agreed_by_all(lambda: _base(recipe, ranks.device))
+        base = ranks.agreed_by_all(lambda: VideoBase.named(recipe.base, dtype=recipe.speed.dtype, device=ranks.device))
         _check_fits(recipe, base)
         trainee = Trainee(base, recipe, ranks.device)
         state = trainee.load(storage, step) if step else None
@@ -65,6 +65,7 @@ def train(
         cache = _cache(recipe, base)
         stream = ranks.agreed_by_all(lambda: open_stream(dataset, recipe.loader, share, state, cache))
         learner = Learner(base, recipe.model, cache)
+        ranks.agreed(lambda: describe_run(storage, dataset, recipe))  # now that nothing is in its way
         with memory_told(recipe, ranks.device):
             return _Run(storage, recipe, ranks, learner, trainee, stream, passes, stopping).run(step)
 
@@ -271,17 +272,7 @@ def _memory(device: torch.device) -> float:
 def _begun(storage: Storage, dataset: str, recipe: TrainRecipe, resume: bool, who: str, held: ExitStack) -> int:
     """The step that the run stands at, once this process alone writes it."""
     held.enter_context(storage.lock(who))
-    return opened_run(storage, dataset, recipe, resume)
-
-
-def _base(recipe: TrainRecipe, device: torch.device) -> VideoBase:
-    """The recipe's base on `device`. Raises ValueError in one line where there is none."""
-    place = EMBEDDED if recipe.base == "embedded" else recipe.base
-    try:
-        return VideoBase.from_pretrained(place, dtype=recipe.speed.dtype, device=device)
-    except OSError as error:  # the hub's word, too
-        why = str(error).splitlines()[0]
-        raise ValueError(f"base={recipe.base!r} cannot be loaded ({why}); name a folder that diffusers wrote") from None
+    return step_of_run(storage, dataset, recipe, resume)
 
 
 def _cache(recipe: TrainRecipe, base: VideoBase) -> LatentCache | None:

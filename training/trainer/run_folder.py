@@ -13,17 +13,14 @@ from training.trainer.recipe import GOES_ON_WITH, TrainRecipe
 INFO = "run.json"
 
 
-def opened_run(storage: Storage, dataset: str, recipe: TrainRecipe, resume: bool) -> int:
-    """The step at which the run in `storage` stands, 0 for a new one; its description is written then.
+def step_of_run(storage: Storage, dataset: str, recipe: TrainRecipe, resume: bool) -> int:
+    """The step at which the run in `storage` stands, 0 for a new one.
 
     Raises ValueError where there is a run that was not asked to go on, or one of another recipe or dataset.
     """
-    fresh = {"dataset": dataset, "recipe": recipe.settings(), "code": version("dreamreel")}
     if not storage.exists(INFO):
-        storage.write(INFO, canonical_json(fresh))
         return 0
-    said = run_info(storage)
-    changed = differences(_identity(said), _identity(fresh))
+    changed = differences(_identity(run_info(storage)), _identity(_described(dataset, recipe)))
     if changed:
         raise ValueError(
             f"{storage.url} holds a run with other settings ({'; '.join(changed[:3])}): set them back, or name a new "
@@ -32,8 +29,12 @@ def opened_run(storage: Storage, dataset: str, recipe: TrainRecipe, resume: bool
     step = max(checkpoints.steps(storage), default=0)
     if not resume:
         raise ValueError(f"{storage.url} holds a run at step {step}; go on with --resume, or name a new folder")
-    storage.write(INFO, canonical_json(fresh))
     return step
+
+
+def describe_run(storage: Storage, dataset: str, recipe: TrainRecipe) -> None:
+    """Say in `storage` what the run in it is."""
+    storage.write(INFO, canonical_json(_described(dataset, recipe)))
 
 
 def run_info(storage: Storage) -> dict[str, Any]:
@@ -45,6 +46,10 @@ def run_info(storage: Storage) -> dict[str, Any]:
         return {"dataset": said["dataset"], "recipe": said["recipe"], "code": said["code"]}
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise ValueError(f"{storage.url}/{INFO} is damaged ({error!r}); name a new folder") from None
+
+
+def _described(dataset: str, recipe: TrainRecipe) -> dict[str, Any]:
+    return {"dataset": dataset, "recipe": recipe.settings(), "code": version("dreamreel")}
 
 
 def _identity(said: dict[str, Any]) -> dict[str, Any]:
