@@ -10,7 +10,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL
 from einops import rearrange
 from torch import nn
 
@@ -87,8 +86,7 @@ class Training:
     def _vae(self) -> nn.Module | None:
         """Trained, or the one that was given."""
         if self.vae is not None:
-            given: nn.Module = AutoencoderKL.from_pretrained(self.vae, torch_dtype=torch.float32).to(self.device)
-            return given
+            return VaeTask(self.clips, 0).trained(self.vae).to(self.device)
         some = replace(self.clips, count=min(self.clips.count, VAE_CLIPS))
         return self._trained(VaeTask(some, self.vae_steps, **self.batches), VAE_SHARE)
 
@@ -132,8 +130,8 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=2, help="processes that draw (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=2, help="of the training itself (default: %(default)s)")
     parser.add_argument("--vae-steps", type=int, default=1500, help="(default: %(default)s)")
-    parser.add_argument("--vae", type=Path, help="folder of a trained VAE to take instead of training one")
-    parser.add_argument("--images-steps", type=int, default=2600, help="(default: %(default)s)")
+    parser.add_argument("--vae", type=Path, help="folder of weights whose VAE to take instead of training one")
+    parser.add_argument("--images-steps", type=int, default=2200, help="(default: %(default)s)")
     parser.add_argument("--unet-steps", type=int, default=1100, help="(default: %(default)s)")
     parser.add_argument("--batch-size", type=int, help="of all steps (default: each task's own, made for a CPU)")
     parser.add_argument("--seconds", type=float, help="for everything, instead of numbers of steps")

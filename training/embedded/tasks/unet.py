@@ -12,6 +12,7 @@ from diffusers.models.resnet import TemporalConvLayer
 from diffusers.models.transformers.transformer_temporal import TransformerTemporalModel
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
+from transformers import CLIPTextModel
 
 from pipeline.embedded.tasks.task import TRAINING_SEED
 from training.embedded.tasks import words
@@ -97,6 +98,12 @@ class ImagesTask:
         for module in temporal(network.unet):
             module.requires_grad_(False)
             module.forward = _tuple if isinstance(module, TransformerTemporalModel) else _same
+        return network
+
+    def trained(self, weights: Path) -> nn.Module:
+        network = Denoising()
+        network.unet = UNet3DConditionModel.from_pretrained(weights / "unet", torch_dtype=torch.float32)
+        network.text_encoder = CLIPTextModel.from_pretrained(weights / "text_encoder", dtype=torch.float32)
         return network
 
     def batch(self, step: int) -> dict[str, Tensor]:

@@ -49,6 +49,10 @@ class VaeTask:
         network: nn.Module = vae
         return network
 
+    def trained(self, weights: Path) -> nn.Module:
+        network: nn.Module = AutoencoderKL.from_pretrained(weights / self.name, torch_dtype=torch.float32)
+        return network
+
     def batch(self, step: int) -> Tensor:
         """Frames, uint8 [B, H, W, 3]."""
         rng = np.random.default_rng((TRAINING_SEED, step))
