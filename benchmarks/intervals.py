@@ -2,22 +2,13 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-import numpy as np
+from training.evaluation.intervals import Estimate, mean
+
+__all__ = ["Estimate", "mean", "share", "share_of"]
 
 NORMAL_95 = 1.959963984540054
 """Quantile of the normal distribution that leaves 2.5 % above it."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Estimate:
-    """A share or mean, and the interval in which it lies at 95 % confidence."""
-
-    value: float
-    low: float
-    high: float
-    n: int  # independent values behind it
 
 
 def share(successes: int, n: int) -> Estimate:
@@ -28,16 +19,6 @@ def share(successes: int, n: int) -> Estimate:
     middle = (p + z2 / (2 * n)) / (1 + z2 / n)
     half = NORMAL_95 / (1 + z2 / n) * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n))
     return Estimate(value=p, low=max(0.0, middle - half), high=min(1.0, middle + half), n=n)
-
-
-def mean(values: Sequence[float], resamples: int = 4000, seed: int = 0) -> Estimate:
-    """The percentile bootstrap's interval of a mean of independent values. Raises ValueError for none."""
-    if not len(values):
-        raise ValueError("no values: a mean needs at least one")
-    drawn = np.asarray(values, dtype=np.float64)
-    rows = np.random.default_rng(seed).integers(len(drawn), size=(resamples, len(drawn)))
-    low, high = np.quantile(drawn[rows].mean(1), (0.025, 0.975))
-    return Estimate(value=float(drawn.mean()), low=float(low), high=float(high), n=len(drawn))
 
 
 def share_of(values: Sequence[float]) -> Estimate:

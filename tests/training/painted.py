@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from pydantic import Field
 
 from pipeline.models.grounding_dino import GroundingDino
 from pipeline.records import Detection
@@ -41,8 +42,8 @@ def in_shares(boxes: Sequence[Box | None]) -> dict[str, Any]:
 class RedFinder(GroundingDino):
     """Finds what is red, exactly. Writes down how many frames it is asked, and dies at the call that `dies_at` says."""
 
-    log: str | None = None
-    dies_at: int | None = None
+    log: str | None = Field(None, exclude=True)
+    dies_at: int | None = Field(None, exclude=True)
 
     def fingerprint(self) -> str:
         return "red"

@@ -65,20 +65,21 @@ def evaluate(
     *,
     name: str,
     protocol: str = "all",
+    asking: Sequence[Probe] | None = None,
     stopping: Callable[[], bool] = lambda: False,
     tell: Tell = lambda done, of: None,
 ) -> Evaluation | None:
     """Measure the entries' videos, which lie in `videos`; their boxes and subjects lie beside the manifest.
 
-    Answers are kept in `out`, and a video whose answers are there is not decoded. None where `stopping` said so before
-    the end.
+    Answers are kept in `out`, and a video whose answers are there is not decoded. `asking` are the probes where the
+    caller has them, loaded. None where `stopping` said so before the end.
     """
     wanted = PROTOCOLS[protocol].metrics
     measuring = _Measuring(
         videos=videos,
         beside=beside,
         answers=Answers(out),
-        probes=probes(settings, frozenset(wanted)),
+        probes=list(asking or probes(settings, frozenset(wanted))),
         settings=settings,
         wanted=wanted,
         faults=[],

@@ -5,6 +5,7 @@ are paired. Here each is used as often as any other of its kind, give or take on
 """
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +23,9 @@ from training.evaluation.practice_suite import practice_items
 FILE = "suite.jsonl"
 PAIRS = 300
 """Videos of a suite, on which the paper is silent: six of each of its fifty subjects."""
+
+TRIES = 50
+"""Trades between rows that are tried for each row of a suite, so that none comes twice."""
 
 MASK = ".mask"
 """Before the ending of a subject's mask: dog.mask.png lies beside dog.png."""
@@ -84,21 +88,28 @@ def write_practice_suite(folder: Path, count: int, size: Size, num_frames: int) 
 def paired(counts: Sequence[int], pairs: int, seed: int) -> list[tuple[int, ...]]:
     """`pairs` rows of numbers below each of `counts`; in every column each number as often as any other, or once more.
 
-    Rows repeat only where there are more of them than combinations.
+    Rows repeat as little as trades between them can bring about.
     """
     rng = np.random.default_rng(seed)
     columns = [np.concatenate([rng.permutation(count) for _ in range(-(-pairs // count))])[:pairs] for count in counts]
-    rows = [tuple(row) for row in np.stack(columns, 1).tolist()]
-    for _ in range(100):
-        seen: set[tuple[int, ...]] = set()
-        again = [n for n, row in enumerate(rows) if row in seen or seen.add(row)]  # type: ignore[func-returns-value]
-        if not again:
+    return _unrepeated([tuple(row) for row in np.stack(columns, 1).tolist()], rng)
+
+
+def _unrepeated(rows: list[tuple[int, ...]], rng: np.random.Generator) -> list[tuple[int, ...]]:
+    """A row that is there already trades a number with another row, where both become new ones."""
+    there = Counter(rows)
+    for _ in range(TRIES * len(rows)):
+        repeated = next((n for n, row in enumerate(rows) if there[row] > 1), None)
+        if repeated is None:
             break
-        last = len(counts) - 1
-        for n in again:  # another's last number instead: each stays as often
-            other = int(rng.integers(pairs))
-            mine, its = rows[n], rows[other]
-            rows[n], rows[other] = (*mine[:last], its[last]), (*its[:last], mine[last])
+        other, column = int(rng.integers(len(rows))), int(rng.integers(len(rows[0])))
+        mine, its = list(rows[repeated]), list(rows[other])
+        mine[column], its[column] = its[column], mine[column]
+        new = [tuple(mine), tuple(its)]
+        if new[0] != new[1] and not there[new[0]] and not there[new[1]]:
+            there.subtract([rows[repeated], rows[other]])
+            there.update(new)
+            rows[repeated], rows[other] = new
     return rows
 
 
