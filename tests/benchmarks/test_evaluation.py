@@ -1,4 +1,4 @@
-"""The ablations train, make and measure their rows once; their verdicts follow the intervals; the evaluation's speed."""
+"""Ablations train, make and measure their rows once; verdicts follow the intervals; speed is told side by side."""
 
 import json
 from pathlib import Path
