@@ -1,4 +1,8 @@
-/** One `<video>` element with the table of its clip's frame times: which frame it shows, and seeking to a frame. */
+/** One `<video>` element with the table of its clip's frame times: which frame it shows, and how to reach another.
+ *
+ *  A seek ends where the browser's demuxer lands. Where frames refer to later ones it takes the next key frame for the
+ *  frames just before it, so those are approached: sought further before, and played up to.
+ */
 import { FrameTimes } from './times.ts';
 
 export interface Playable {
@@ -12,10 +16,21 @@ export interface Playable {
   height: number;
 }
 
-const OVERDUE = 250; // milliseconds after a seek in which its frame's callback comes, if it comes
+/** What stands in a video right now, and which frame that is. */
+export interface Shown {
+  picture: CanvasImageSource;
+  number: number;
+}
 
-/** Called with the number of the frame that has just come on show. */
-type OnFrame = (number: number) => void;
+/** A frame on its way. */
+interface Search {
+  target: number;
+  back: number; // frames before the target that were sought
+}
+
+const OVERDUE = 250; // milliseconds after a seek in which its frame's callback comes, if it comes
+const FARTHEST = 6; // frames before the target to begin from; more than any encoder looks ahead by default
+const APPROACH = 0.4; // of the clip's speed
 
 export class ClipVideo {
   readonly element = document.createElement('video');
@@ -23,15 +38,16 @@ export class ClipVideo {
   /** Frame on show, `null` until the first is there. */
   frame: number | null = null;
   fault: string | null = null;
-  onFrame: OnFrame = () => undefined;
+  /** Called when another frame is on show; paint it before this returns. */
+  onFrame: (shown: Shown) => void = () => undefined;
   onFault: (fault: string) => void = () => undefined;
 
   private times = new FrameTimes([0], [1, 1]);
   private origin = 0; // media time of the first frame, seconds: not 0 where a file starts late
   private callback = 0;
   private overdue = 0;
-  private wanted: number | null = null; // frame that is being sought
-  private next: number | null = null; // and the one to be sought after it
+  private search: Search | null = null;
+  private next: number | null = null; // frame to be sought after it
 
   constructor() {
     const { element } = this;
@@ -40,59 +56,69 @@ export class ClipVideo {
     element.preload = 'auto';
     element.tabIndex = -1;
     element.setAttribute('aria-hidden', 'true');
-    element.addEventListener('seeked', () => {
-      clearTimeout(this.overdue);
-      const { wanted } = this;
-      // A busy browser may swallow the callback of the frame that was sought, but not its picture.
-      if (wanted !== null) this.overdue = window.setTimeout(() => this.wanted === wanted && this.arrive(wanted), OVERDUE);
+    element.addEventListener('seeked', () => this.expect());
+    element.addEventListener('error', () => {
+      this.fault = element.error?.message || 'the video cannot be played';
+      this.onFault(this.fault);
     });
-    element.addEventListener('error', () => this.fail(element.error?.message || 'the video cannot be played'));
   }
 
-  /** Whether the picture of frame `frame` is what `element` holds right now. */
+  /** Whether `element` holds the picture of frame `frame`, and will hold it until it is told otherwise. */
   get settled(): boolean {
-    return this.frame !== null && this.wanted === null && this.element.paused;
+    return this.frame !== null && !this.search && this.element.paused;
+  }
+
+  /** Plays because somebody wants to see it, not on the way to a frame. */
+  get playing(): boolean {
+    return !this.element.paused && !this.search;
   }
 
   load(clip: Playable): void {
     this.element.pause();
     this.element.cancelVideoFrameCallback(this.callback);
+    clearTimeout(this.overdue);
     this.clip = clip;
     this.times = new FrameTimes(clip.pts, clip.timeBase);
-    this.frame = this.wanted = this.next = this.fault = null;
+    this.frame = this.search = this.next = this.fault = null;
     this.element.src = clip.videoUrl;
-    this.callback = this.element.requestVideoFrameCallback((_, shown) => {
-      this.origin = shown.mediaTime; // nothing was sought or played yet: this is the first frame
-      this.present(shown);
+    this.callback = this.element.requestVideoFrameCallback((_, first) => {
+      this.origin = first.mediaTime; // nothing was sought or played yet
+      this.called(first);
     });
   }
 
   /** Bring a frame on show; while one is being sought only the latest wish is kept. */
   seek(number: number): void {
-    this.element.pause();
     const target = Math.max(0, Math.min(this.times.count - 1, number));
-    if (this.frame === null || this.wanted !== null) {
-      this.next = target;
-      return;
-    }
-    if (this.frame === target && !this.moved) return;
-    this.wanted = target;
-    this.element.loop = false; // or a seek to the very end would lead to the beginning
-    this.element.currentTime = this.origin + this.times.inside(target, this.element.duration - this.origin);
+    const settled = this.settled;
+    if (!this.search) this.element.pause();
+    if (this.frame === null || this.search) this.next = target;
+    else if (!settled || this.frame !== target) this.begin({ target, back: 0 });
   }
 
   step(by: number): void {
-    this.seek((this.next ?? this.wanted ?? this.frame ?? 0) + by);
+    this.seek((this.next ?? this.search?.target ?? this.frame ?? 0) + by);
   }
 
-  async play(): Promise<void> {
-    this.next = null;
+  play(rate: number): void {
+    clearTimeout(this.overdue);
+    this.search = this.next = null;
     this.element.loop = true;
-    await this.element.play().catch(() => undefined); // another clip or a pause came first
+    this.element.playbackRate = rate;
+    this.element.play().catch(() => undefined); // another clip or a pause came first
   }
 
-  get count(): number {
-    return this.times.count;
+  /** Have `see` look at what is on show. The picture's own time says which frame it is, where the browser tells it
+   *  (not on plain host names); else it is `number`, which the last callback told. */
+  look(number: number, see: (shown: Shown) => void): void {
+    if (this.element.readyState < HTMLMediaElement.HAVE_CURRENT_DATA) return; // a seek is under way
+    if (!('VideoFrame' in globalThis)) return see({ picture: this.element, number });
+    const picture = new VideoFrame(this.element);
+    try {
+      see({ picture, number: this.times.nearest(picture.timestamp / 1e6 - this.origin) });
+    } finally {
+      picture.close();
+    }
   }
 
   /** When a frame is shown, seconds from the first. */
@@ -100,31 +126,57 @@ export class ClipVideo {
     return this.times.seconds[number] ?? 0;
   }
 
-  /** Paused somewhere else than where the last callback saw it. */
-  private get moved(): boolean {
-    return this.times.nearest(this.element.currentTime - this.origin) !== this.frame && !this.element.paused;
+  private begin(search: Search): void {
+    this.search = search;
+    this.element.pause();
+    this.element.loop = false; // or a seek to the very end would lead to the beginning
+    const from = Math.max(0, search.target - search.back);
+    this.element.currentTime = this.origin + this.times.inside(from, this.element.duration - this.origin);
   }
 
-  private present(shown: VideoFrameCallbackMetadata): void {
+  private called(metadata: VideoFrameCallbackMetadata): void {
     // Asked for again before anything is painted: a frame that comes meanwhile would call nobody.
-    this.callback = this.element.requestVideoFrameCallback((_, later) => this.present(later));
-    this.arrive(this.times.nearest(shown.mediaTime - this.origin));
+    this.callback = this.element.requestVideoFrameCallback((_, later) => this.called(later));
+    this.arrive(this.times.nearest(metadata.mediaTime - this.origin));
+  }
+
+  /** A busy browser may swallow the callback of the frame that was sought, but not its picture. */
+  private expect(): void {
+    clearTimeout(this.overdue);
+    const { search } = this;
+    if (!search) return;
+    this.overdue = window.setTimeout(() => {
+      if (this.search === search && !this.element.seeking) this.arrive(search.target - search.back);
+    }, OVERDUE);
   }
 
   private arrive(number: number): void {
-    clearTimeout(this.overdue);
-    this.frame = number;
-    this.wanted = null;
-    this.onFrame(number);
-    if (this.next !== null) {
+    this.look(number, (shown) => {
+      if (this.search && this.element.seeking && shown.number !== this.search.target) return; // of before the seek
+      clearTimeout(this.overdue);
+      this.frame = shown.number;
+      if (this.search && this.next === null && this.goOn(this.search, shown.number)) return;
+      if (this.search) this.element.pause();
+      this.search = null;
+      this.onFrame(shown);
+    });
+    if (this.next !== null && !this.search) {
       const target = this.next;
       this.next = null;
       this.seek(target);
     }
   }
 
-  private fail(fault: string): void {
-    this.fault = fault;
-    this.onFault(fault);
+  /** Whether the search is not over with this frame; then it has been led on. */
+  private goOn(search: Search, number: number): boolean {
+    if (number === search.target) return false;
+    if (number > search.target) {
+      if (search.back >= FARTHEST || search.back >= search.target) return false; // there is no way to it
+      this.begin({ ...search, back: search.back + 1 });
+    } else if (this.element.paused) {
+      this.element.playbackRate = APPROACH / (1 + search.back);
+      this.element.play().catch(() => undefined);
+    }
+    return true;
   }
 }

@@ -1,12 +1,12 @@
 /** The clip on show, a few more made ready behind it, and the one canvas that shows picture and masks together. */
 import { signal } from '@preact/signals';
-import { ClipVideo, type Playable } from './clip_video.ts';
+import { ClipVideo, type Playable, type Shown } from './clip_video.ts';
 import { type Layer, type Look, paint } from './paint.ts';
 
 export type { Playable } from './clip_video.ts';
 
 const VIDEOS = 4; // the one on show, two behind it, the one before it
-const LONGEST_SIDE = 1920; // canvas pixels
+const LONGEST_SIDE = 1280; // canvas pixels
 
 export class Player {
   readonly frame = signal(0);
@@ -25,10 +25,10 @@ export class Player {
 
   constructor() {
     for (const video of this.videos) {
-      video.onFrame = () => video === this.current && this.present();
+      video.onFrame = (shown) => video === this.current && this.present(shown);
       video.onFault = (fault) => video === this.current && (this.fault.value = fault);
-      video.element.addEventListener('play', () => video === this.current && (this.playing.value = true));
-      video.element.addEventListener('pause', () => video === this.current && (this.playing.value = false));
+      for (const event of ['play', 'pause'])
+        video.element.addEventListener(event, () => video === this.current && (this.playing.value = video.playing));
     }
   }
 
@@ -49,7 +49,7 @@ export class Player {
     this.fault.value = video.fault;
     this.shown.value = video.frame !== null;
     this.fit(clip);
-    if (video.frame !== null) this.present();
+    this.repaint();
     if (video.frame !== from) video.seek(from);
   }
 
@@ -76,7 +76,7 @@ export class Player {
   setLayers(layers: readonly Layer[], look: Look): void {
     this.layers = layers;
     this.look = look;
-    if (this.current?.settled) this.present(); // else the next picture brings them
+    if (this.current?.settled) this.repaint(); // else the next picture brings them
   }
 
   toggle(): void {
@@ -85,9 +85,7 @@ export class Player {
   }
 
   play(): void {
-    if (!this.current) return;
-    this.current.element.playbackRate = this.rate;
-    void this.current.play();
+    this.current?.play(this.rate);
   }
 
   pause(): void {
@@ -104,7 +102,7 @@ export class Player {
 
   setRate(rate: number): void {
     this.rate = rate;
-    if (this.current) this.current.element.playbackRate = rate;
+    if (this.current?.playing) this.current.element.playbackRate = rate;
   }
 
   second(number: number): number {
@@ -131,13 +129,18 @@ export class Player {
     if (canvas.height !== height) canvas.height = height;
   }
 
-  private present(): void {
-    const video = this.current;
-    if (!video || video.frame === null || !this.canvas) return;
-    paint(this.canvas, video.element, this.layers, video.frame, this.scale, this.look);
-    this.canvas.canvas.dataset['frame'] = String(video.frame);
-    this.canvas.canvas.dataset['clip'] = video.clip!.id;
-    this.frame.value = video.frame;
+  private repaint(): void {
+    const { current } = this;
+    if (current && current.frame !== null) current.look(current.frame, (shown) => this.present(shown));
+  }
+
+  private present({ picture, number }: Shown): void {
+    const clip = this.current?.clip;
+    if (!clip || !this.canvas) return;
+    paint(this.canvas, picture, this.layers, number, this.scale, this.look);
+    this.canvas.canvas.dataset['frame'] = String(number);
+    this.canvas.canvas.dataset['clip'] = clip.id;
+    this.frame.value = number;
     this.shown.value = true;
   }
 }
