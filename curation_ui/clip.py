@@ -9,7 +9,7 @@ from curation_ui.playing import Player
 from curation_ui.shown import Shown
 from curation_ui.thresholds import broken_by, scores_of
 from curation_ui.wire import Clip, DecisionInfo, TrackInfo
-from shards import rle
+from shards import Decision, Track, rle
 from shards.rle import Rle, Size
 
 _UNDECIDED = DecisionInfo(state="open", flagged=False, subject=None, caption=None, dropped_tracks=[], by=[], hidden=0)
@@ -64,6 +64,7 @@ _NOWHERE: dict[str, Any] = {
     "stored_caption": "",
     "stored_subject": "",
     "tracks": [],
+    "redrawn": {},
     "shard": None,
     "history": [],
 }
@@ -100,7 +101,8 @@ def _own(shown: Shown, own: OwnShards, row: int, key: str, who: str | None, play
         subject=subject,
         stored_caption=said["caption"],
         stored_subject=said["subject"],
-        tracks=_tracks(said["tracks"], own.track_masks(row), size, seen.decision.dropped_tracks),
+        tracks=_tracks(said["tracks"], own.track_masks(row), size, seen.decision),
+        redrawn={one.id: list(one.masks) for one in seen.decision.redrawn},
         scores=scores_of(scores, shown.rules),
         broken=broken_by(scores, shown.rules, str(kept["video"]).partition("/")[0]),
         stage=None,
@@ -114,23 +116,34 @@ def _own(shown: Shown, own: OwnShards, row: int, key: str, who: str | None, play
 
 
 def _tracks(
-    said: Sequence[Mapping[str, Any]], masks: Mapping[int, Sequence[Rle | None]], size: Size, dropped: frozenset[int]
+    said: Sequence[Mapping[str, Any]], masks: Mapping[int, Sequence[Rle | None]], size: Size, decision: Decision
 ) -> list[TrackInfo]:
-    pixels = size[0] * size[1]
-    return [
-        TrackInfo(
-            id=track["id"],
-            noun=track["noun"],
-            dropped=track["id"] in dropped,
-            scores=track["scores"],
-            series={
-                **track["series"],
-                "area": [None if area is None else area / pixels for area in rle.areas(masks[track["id"]], size)],
-            },
-            boxes=track["boxes"],
+    """Those of the shard and those that people had made anew, which stand in their place or behind them."""
+    stored = {track["id"]: track for track in said}
+    anew = {one.id: one for one in decision.redrawn}
+    found = []
+    for id_ in [*stored, *(id_ for id_ in anew if id_ not in stored)]:
+        drawn = anew.get(id_)
+        noun = stored[id_]["noun"] if id_ in stored else anew[id_].noun
+        if drawn is None:
+            track, boxes = stored[id_], stored[id_]["boxes"]
+        else:  # scores and series were of the old masks
+            track = {"scores": {}, "series": {}}
+            boxes = Track.of_masks(drawn.masks, id=id_, noun=noun, size=size).boxes
+        areas = rle.areas(drawn.masks if drawn else masks[id_], size)
+        series = {**track["series"], "area": [None if area is None else area / (size[0] * size[1]) for area in areas]}
+        found.append(
+            TrackInfo(
+                id=id_,
+                noun=noun,
+                dropped=id_ in decision.dropped_tracks,
+                redrawn=drawn is not None,
+                scores=track["scores"],
+                series=series,
+                boxes=boxes,
+            )
         )
-        for track in said
-    ]
+    return found
 
 
 def _foreign(shown: Shown, row: int, key: str, player: Player) -> Clip:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 
 from curation_ui.playing import Player
+from curation_ui.segmenting import Segmenting
 from curation_ui.shown import Shown, open_shown
 from curation_ui.versions import Comparison
 from curation_ui.wire import DatasetInfo, Home
@@ -16,8 +17,11 @@ from shards import SCHEMA
 class Desk:
     """The datasets of one server. `reload` opens one anew; whoever reads it meanwhile goes on with the old."""
 
-    def __init__(self, urls: Sequence[str], player: Player, *, blind: bool = False) -> None:
-        self.player, self.blind = player, blind
+    def __init__(
+        self, urls: Sequence[str], player: Player, *, blind: bool = False, train_recipe: str = "paper"
+    ) -> None:
+        self.player, self.blind, self.train_recipe = player, blind, train_recipe
+        self.segmenting = Segmenting()
         self._urls: dict[str, str] = {}
         self._shown: dict[str, Shown] = {}
         self._opening = threading.Lock()

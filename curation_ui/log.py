@@ -40,7 +40,8 @@ class Seen:
     def edited(self) -> bool:
         """The clip is not as the shard has it."""
         decided = self.decision
-        return decided.subject is not None or decided.caption is not None or bool(decided.dropped_tracks)
+        texts = decided.subject is not None or decided.caption is not None
+        return texts or bool(decided.dropped_tracks or decided.redrawn)
 
 
 class Log:

@@ -6,12 +6,14 @@ from typing import TypeAlias
 from anyio import to_thread
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from curation_ui.desk import Desk
 from curation_ui.members import Place, TooLarge, inflated
 from curation_ui.playing import Player
 from curation_ui.ranges import answer
+from curation_ui.segmenting import masks_of
 from curation_ui.shown import Shown
 from shards.video import Unreadable
 
@@ -23,8 +25,9 @@ KEPT = {"cache-control": "private, max-age=31536000, immutable"}
 CHECKED = {"cache-control": "private, no-cache"}
 
 
-def media_routes(find: Find, player: Player) -> list[Route]:
+def media_routes(desk: Desk) -> list[Route]:
     """For Starlette."""
+    find, player = desk.__getitem__, desk.player
 
     async def video(request: Request) -> Response:
         return await _served(request, lambda: _video(*_clip(request, find), player))
@@ -35,10 +38,14 @@ def media_routes(find: Find, player: Player) -> list[Route]:
     async def masks(request: Request) -> Response:
         return await _served(request, lambda: _masks(*_clip(request, find)))
 
+    async def redrawn(request: Request) -> Response:
+        return await to_thread.run_sync(_redrawn, desk, request.path_params["dataset"], request.path_params["job"])
+
     serve: list[tuple[str, Callable[[Request], Awaitable[Response]]]] = [
         ("/media/{dataset}/{key}.mp4", video),
         ("/media/{dataset}/{key}.jpg", strip),
         ("/media/{dataset}/{key}.masks.json", masks),
+        ("/media/{dataset}/segment/{job}.masks.json", redrawn),
     ]
     return [Route(path, endpoint, methods=["GET"]) for path, endpoint in serve]
 
@@ -91,3 +98,11 @@ def _masks(shown: Shown, row: int) -> Found:
         raise KeyError(row)
     inflated(place.read())
     return place, "application/json", {"content-encoding": "deflate"}
+
+
+def _redrawn(desk: Desk, dataset: str, name: str) -> Response:
+    """Of a segmentation that nobody has taken yet."""
+    try:
+        return JSONResponse(masks_of(desk.segmenting.job(desk[dataset], name)), headers=CHECKED)
+    except KeyError:
+        raise HTTPException(404, "there is no such segmentation") from None

@@ -28,7 +28,7 @@ def application(desk: Desk, door: Door) -> ASGIApp:
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.include_router(api.routes(desk, door))
     app.include_router(workbench.routes(desk))
-    app.router.routes += media.media_routes(desk.__getitem__, desk.player)
+    app.router.routes += media.media_routes(desk)
     app.router.routes.append(Route("/{path:path}", StaticFiles().__call__, methods=["GET"]))
     for kind, status in _STATUS.items():
         app.add_exception_handler(kind, _teller(status))
@@ -72,7 +72,7 @@ _STATUS: dict[type[Exception], int] = {
 
 def _teller(status: int) -> Callable[[Request, Exception], Response]:
     def tell(_: Request, error: Exception) -> Response:
-        said = "there is no such clip" if isinstance(error, KeyError) else " ".join(str(error).split())
+        said = "there is nothing of that name here" if isinstance(error, KeyError) else " ".join(str(error).split())
         return JSONResponse({"detail": said}, status)
 
     return tell

@@ -21,7 +21,7 @@ from training.loader import draws
 from training.loader.clips import Clip, Clips
 from training.loader.example import Example, example
 from training.model.masks import box_masks, resized
-from training.trainer.recipe import TrainRecipe, load_train_recipe
+from training.trainer.recipe import TrainRecipe, load_train_recipe, train_recipe_names
 
 LATENT = 8
 """Pixels of a picture for one of its latents: what the autoencoders of the paper's base shrink by."""
@@ -29,11 +29,17 @@ LATENT = 8
 EPOCH = 0
 
 
-def trainer_view(shown: Shown, request: TrainerRequest) -> TrainerView:
-    """The first draw of the clip under a seed. Raises `KeyError`, and `ValueError` for what no trainer would draw."""
+def trainer_view(shown: Shown, request: TrainerRequest, default: str) -> TrainerView:
+    """The first draw of the clip under a seed, by the recipe that is asked for or the `default`.
+
+    A recipe of somebody's own can only be the default: nobody is to have the server read a file. Raises `KeyError`, and
+    `ValueError` for what no trainer would draw.
+    """
+    if request.recipe not in (None, default, *train_recipe_names()):
+        raise ValueError(f"no recipe {request.recipe!r} here; there are {', '.join(train_recipe_names())}")
     if not isinstance(shown.holdings, OwnShards):
         raise ValueError("foreign tars cannot be trained on; build a dataset of them first")
-    recipe = load_train_recipe(request.recipe)
+    recipe = load_train_recipe(request.recipe or default)
     clip = _clip(shown, shown.holdings, request.key, recipe)
     drawn = draws.of_sample(request.seed, EPOCH, request.key, 0)
     members = shown.holdings.dataset.raw(clip.row)

@@ -28,6 +28,9 @@ def add_verbs(verbs: Any) -> None:
     review.add_argument(
         "--blind", action="store_true", help="hide others' verdicts on a clip until two people have decided it"
     )
+    review.add_argument(
+        "--recipe", default="paper", help="of a training, for clips as the trainer sees them (default: %(default)s)"
+    )
     review.set_defaults(run=_review)
 
 
@@ -40,11 +43,14 @@ def _review(args: argparse.Namespace) -> int:
     token = os.environ.get(TOKEN) or secrets.token_urlsafe(24) if args.token else None
     door = Door.at(args.host, args.allow_host, token)
     listening = listen(args.host, args.port)
-    desk = Desk(args.datasets, Player(), blind=args.blind)
+    desk = Desk(args.datasets, Player(), blind=args.blind, train_recipe=args.recipe)
     name = args.allow_host[0] if args.allow_host else args.host
     shown = f"[{name}]" if ":" in name else name
     address = f"http://{shown}:{listening.getsockname()[1]}/" + (f"#token={token}" if token else "")
-    Server(application(desk, door), started=lambda: _told(desk, address)).run([listening])
+    try:
+        Server(application(desk, door), started=lambda: _told(desk, address)).run([listening])
+    finally:
+        desk.segmenting.close()
     return 0
 
 

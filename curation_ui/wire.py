@@ -189,9 +189,12 @@ class Suggestions(Wire):
 
 
 class TrackInfo(Wire):
+    """As people decided it: `redrawn` tracks have the masks and boxes that somebody had made anew."""
+
     id: int
     noun: str
     dropped: bool
+    redrawn: bool
     scores: dict[str, float]
     series: dict[str, list[float | None]]  # a value a frame: "confidence", and always "area" (share of the picture)
     boxes: list[Box | None]  # [T]
@@ -240,7 +243,8 @@ class Clip(Wire):
     proxied: bool  # the URL's frames are re-encoded, at the same times
     codec: str | None  # of the member: "h264", "hevc"
     strip: str | None
-    masks: str | None  # URL of {"size": [h, w], "tracks": [{"id": 1, "counts": [rle | null, ...]}]}
+    masks: str | None  # URL of {"size": [h, w], "tracks": [{"id": 1, "counts": [rle | null, ...]}]}, as in the shard
+    redrawn: dict[int, list[str | None]]  # masks that people had made anew, by track id, to be shown instead
     width: int
     height: int
     pts: list[int]  # [T], in units of the time base; what a browser shows at `mediaTime` is the nearest entry
@@ -419,7 +423,7 @@ class Thresholds(Wire):
 class TrainerRequest(Wire):
     key: Key
     seed: int = Field(default=0, ge=0, lt=2**53)
-    recipe: Column = "paper"  # of `training`: sizes, frames, weights
+    recipe: Column | None = None  # one that comes with `training`: sizes, frames, weights; None: the server's
 
 
 class TrainerFrame(Wire):
@@ -580,4 +584,5 @@ ROUTES = (
     Route("GET", "/media/{dataset}/{key}.mp4", None, None, "the video, by byte ranges"),
     Route("GET", "/media/{dataset}/{key}.jpg", None, None, "thumbnails side by side"),
     Route("GET", "/media/{dataset}/{key}.masks.json", None, None, "all masks as run lengths"),
+    Route("GET", "/media/{dataset}/segment/{job}.masks.json", None, None, "those of a new segmentation"),
 )

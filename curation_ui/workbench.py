@@ -4,15 +4,16 @@ from fastapi import APIRouter
 
 from curation_ui import thresholds, wire
 from curation_ui.agreement import agreement
-from curation_ui.api import Asks, finder, log_of
+from curation_ui.api import Asks, Writes, finder, log_of
 from curation_ui.desk import Desk
 from curation_ui.quality import quality
+from curation_ui.segmenting import told
 
 
 def routes(desk: Desk) -> APIRouter:
     """All of them, over one desk."""
     router = APIRouter(prefix="/api")
-    for add in (_reviewing, _thresholds, _looking):
+    for add in (_reviewing, _thresholds, _looking, _segmenting):
         add(router, desk)
     return router
 
@@ -55,9 +56,31 @@ def _looking(router: APIRouter, desk: Desk) -> None:
     def trainer(dataset: str, asked: wire.TrainerRequest) -> wire.TrainerView:
         from curation_ui.trainer import trainer_view  # loads torch, which the page does without until now
 
-        return trainer_view(shown(dataset), asked)
+        return trainer_view(shown(dataset), asked, desk.train_recipe)
 
     @router.post("/diff")
     def diff(asked: wire.DiffRequest) -> wire.DiffAnswer:
         shown(asked.a), shown(asked.b)
         return desk.comparison(asked.a, asked.b).answer(asked)
+
+
+def _segmenting(router: APIRouter, desk: Desk) -> None:
+    shown = finder(desk)
+
+    @router.post("/{dataset}/segment")
+    def segment(dataset: str, asked: wire.SegmentRequest, who: Writes) -> wire.SegmentJob:  # noqa: ARG001  it costs
+        one = shown(dataset)
+        log_of(one)
+        return told(desk.segmenting.ask(one, asked))
+
+    @router.get("/{dataset}/segment/{job}")
+    def how_it_stands(dataset: str, job: str) -> wire.SegmentJob:
+        return told(desk.segmenting.job(shown(dataset), job))
+
+    @router.post("/{dataset}/segment/{job}/accept")
+    def accept(dataset: str, job: str, who: Writes) -> wire.SegmentJob:
+        one = shown(dataset)
+        done = desk.segmenting.job(one, job)
+        log_of(one).take_in([desk.segmenting.accepted(done, who)])
+        one.decided([done.request.key])
+        return told(done)

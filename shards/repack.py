@@ -122,6 +122,7 @@ def decisions_digest(decisions: select.Decisions) -> str:
     """Names what people decided: sha256 of it, in canonical form."""
     said = [
         [key, d.accepted, d.subject, d.caption, sorted(d.dropped_tracks), sorted(d.dropped_before)]
+        + [one.to_text() for one in d.redrawn]
         for key, d in sorted(decisions.items())
     ]
     return hashlib.sha256(canonical_json(said)).hexdigest()

@@ -11,8 +11,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from shards import sidecar
+from shards.rle import Size
 from shards.sample import Sample, Track
-from shards.verdicts import Decision
+from shards.verdicts import Decision, Redrawn
 
 Decisions: TypeAlias = Mapping[str, Decision]  # by sample key
 
@@ -38,7 +40,7 @@ def select(
     and captions. `where` is one SQL condition over `columns(index)`; a sample for which it is null is not
     taken. `max_per_class` keeps at most so many samples of each subject, chosen by a hash of (seed, key): the
     choice does not depend on the order of the rows. An index of chosen columns needs those that are spoken of,
-    and tracks, subject and caption where there are decisions. Raises `BadExpression`.
+    and tracks, subject, caption, width and height where there are decisions. Raises `BadExpression`.
     """
     numbered = index.append_column("row", pa.array(np.arange(index.num_rows), pa.int64()))
     taken = overlay(numbered, decisions or {})
@@ -64,7 +66,8 @@ def overlay(index: pa.Table, decisions: Decisions) -> pa.Table:
 
 
 def _decided_row(row: dict[str, Any], decision: Decision) -> dict[str, Any] | None:
-    tracks = [track for track in row["tracks"] if track["id"] not in decision.dropped_tracks]
+    every = _redrawn_rows(row, decision) if decision.redrawn else row["tracks"]
+    tracks = [track for track in every if track["id"] not in decision.dropped_tracks]
     if decision.accepted is False or not tracks:
         return None
     noun = _noun(decision, [track["id"] for track in row["tracks"]]) or tracks[0]["noun"]
@@ -73,6 +76,26 @@ def _decided_row(row: dict[str, Any], decision: Decision) -> dict[str, Any] | No
     if "caption_by" in row and changed["caption"] != row["caption"]:
         changed["caption_by"] = REVIEW
     return {**row, **changed}
+
+
+def _redrawn_rows(row: dict[str, Any], decision: Decision) -> list[dict[str, Any]]:
+    """What the sidecar would say of the tracks, those drawn anew among them."""
+    size = row["height"], row["width"]
+    anew = {one.id: sidecar.track_row(_track(one, one.noun, size), size) for one in decision.redrawn}
+    rows = {track["id"]: {**anew.get(track["id"], track), "noun": track["noun"]} for track in row["tracks"]}
+    return [*rows.values(), *(track for id_, track in anew.items() if id_ not in rows)]
+
+
+def _redrawn_tracks(sample: Sample, decision: Decision) -> tuple[Track, ...]:
+    """The sample's tracks, those drawn anew among them: without scores and series, which were of the old masks."""
+    anew = {one.id: one for one in decision.redrawn}
+    there = [_track(anew[t.id], t.noun, sample.size) if t.id in anew else t for t in sample.tracks]
+    more = [one for one in decision.redrawn if one.id not in {track.id for track in sample.tracks}]
+    return (*there, *(_track(one, one.noun, sample.size) for one in more))
+
+
+def _track(drawn: Redrawn, noun: str, size: Size) -> Track:
+    return Track.of_masks(drawn.masks, id=drawn.id, noun=noun, size=size)
 
 
 def _noun(decision: Decision, ids: Sequence[int]) -> str:
@@ -97,7 +120,8 @@ def decided(sample: Sample, decision: Decision | None) -> Sample | None:
     """
     if decision is None:
         return sample
-    tracks = tuple(track for track in sample.tracks if track.id not in decision.dropped_tracks)
+    every = _redrawn_tracks(sample, decision)
+    tracks = tuple(track for track in every if track.id not in decision.dropped_tracks)
     if decision.accepted is False or not tracks:
         return None
     subject = _noun(decision, [track.id for track in sample.tracks]) or tracks[0].noun
@@ -116,6 +140,10 @@ def _before(sample: Sample, subject: str, caption: str, tracks: Sequence[Track])
     kept = {track.id for track in tracks}
     dropped = [{"id": track.id, "noun": track.noun} for track in sample.tracks if track.id not in kept]
     before: dict[str, Any] = {"dropped_tracks": dropped} if dropped else {}
+    stored = {track.id: track.masks for track in sample.tracks}
+    redrawn = [track.id for track in tracks if stored.get(track.id) != track.masks]
+    if redrawn:
+        before["redrawn_tracks"] = redrawn
     if subject != sample.subject:
         before["subject"] = sample.subject
     if caption != sample.caption:

@@ -132,4 +132,5 @@ def record(sample: Sample) -> dict[str, Any]:
 def decision(decided: Decision) -> dict[str, Any]:
     """What people decided, as plain JSON, without what they left open."""
     said = {name: sorted(value) if isinstance(value, frozenset) else value for name, value in asdict(decided).items()}
+    said["redrawn"] = [track.id for track in decided.redrawn]  # without the masks
     return {name: value for name, value in said.items() if value not in (None, [])}

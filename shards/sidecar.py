@@ -97,7 +97,7 @@ def row(sample: Sample, members: Mapping[str, bytes], places: Mapping[str, Membe
         "pts": sample.pts,
         "time_base_num": sample.time_base.numerator,
         "time_base_den": sample.time_base.denominator,
-        "tracks": [_track_row(track, sample.size) for track in sample.tracks],
+        "tracks": [track_row(track, sample.size) for track in sample.tracks],
         "scores": sorted(sample.scores.items()),
     }
 
@@ -149,7 +149,8 @@ def _origin_columns(sample: Sample) -> dict[str, Any]:
     return {name: sample.provenance[name] for name in names} | {"duration": duration, "fps": fps}
 
 
-def _track_row(track: Track, size: rle.Size) -> dict[str, Any]:
+def track_row(track: Track, size: rle.Size) -> dict[str, Any]:
+    """What the sidecar says of a track."""
     areas = [rle.area(mask, size) for mask in track.masks if mask is not None]
     return {
         "id": track.id,

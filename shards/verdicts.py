@@ -8,27 +8,58 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from typing import Literal, TypeAlias, cast
+from typing import Literal, Self, TypeAlias, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from shards.entry import canonical_json
+from shards.rle import Rle
 from shards.storage import Storage
 
 FOLDER = "verdicts"
 
-Action: TypeAlias = Literal["accept", "reject", "flag", "skip", "drop_track", "rename_subject", "edit_caption", "undo"]
+Action: TypeAlias = Literal[
+    "accept", "reject", "flag", "skip", "drop_track", "retrack", "rename_subject", "edit_caption", "undo"
+]
 _VALUE: Mapping[str, type | None] = {
     "accept": None,
     "reject": None,
     "flag": None,  # to be looked at again; decides nothing
     "skip": None,  # seen, not decided
     "drop_track": int,  # track id
+    "retrack": str,  # a `Redrawn` as text
     "rename_subject": str,  # noun
     "edit_caption": str,  # text
     "undo": None,  # `undoes` names the event
 }
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Redrawn:
+    """A track that was segmented anew at somebody's request, in the place of the one with its id, or one more."""
+
+    id: int  # >= 1
+    noun: str  # of one more; a track that is replaced keeps its own
+    masks: tuple[Rle | None, ...]  # [T]
+
+    def to_text(self) -> str:
+        """As the value of a verdict."""
+        return canonical_json(asdict(self)).decode()
+
+    @classmethod
+    def of_text(cls, text: str) -> Self:
+        """Raises `ValueError` where it is none."""
+        said = json.loads(text)
+        if not isinstance(said, dict) or said.keys() != {"id", "noun", "masks"} or not isinstance(said["masks"], list):
+            raise ValueError("a track drawn anew says id, noun and masks")
+        id_, noun, masks = said["id"], said["noun"], tuple(said["masks"])
+        if type(id_) is not int or id_ < 1 or type(noun) is not str or any(type(m) not in (str, _NONE) for m in masks):
+            raise ValueError("a track drawn anew has an id from 1 on, a noun, and run lengths or null for each frame")
+        return cls(id=id_, noun=noun, masks=masks)
+
+
+_NONE = type(None)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,6 +84,8 @@ class Verdict:
             raise ValueError(f"verdict {self.id}: {self.action} takes {needs}, not {self.value!r}")
         if (self.undoes is not None) != (self.action == "undo"):
             raise ValueError(f"verdict {self.id}: `undoes` names the event that an undo takes back, and only there")
+        if self.action == "retrack":
+            Redrawn.of_text(cast(str, self.value))
 
 
 def verdict(
@@ -79,6 +112,7 @@ class Decision:
     caption: str | None = None
     dropped_tracks: frozenset[int] = frozenset()
     dropped_before: frozenset[int] = frozenset()  # when `subject` was given: it names the first track but these
+    redrawn: tuple[Redrawn, ...] = ()  # by id, rising
 
 
 class Verdicts:
@@ -210,6 +244,10 @@ def _after(decision: Decision, event: Verdict, history: Sequence[Verdict]) -> De
             return replace(decision, accepted=event.action == "accept")
         case "drop_track":
             return replace(decision, dropped_tracks=decision.dropped_tracks | {cast(int, event.value)})
+        case "retrack":
+            drawn = Redrawn.of_text(cast(str, event.value))
+            every = {**{one.id: one for one in decision.redrawn}, drawn.id: drawn}
+            return replace(decision, redrawn=tuple(every[id_] for id_ in sorted(every)))
         case "rename_subject":
             before = _dropped_before(event, history)
             return replace(decision, subject=cast(str, event.value), dropped_before=before)

@@ -232,25 +232,26 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
 
 @contextmanager
 def running(cache: Path) -> Iterator[Serve]:
-    servers: list[tuple[Server, threading.Thread]] = []
+    servers: list[tuple[Server, threading.Thread, Desk]] = []
 
-    def start(*paths: Path, blind: bool = False, door: Door | None = None) -> Place:
+    def start(*paths: Path, blind: bool = False, door: Door | None = None, recipe: str = "paper") -> Place:
         listening = listen("127.0.0.1", 0)
-        desk = Desk([str(path) for path in paths], Player(cache), blind=blind)
+        desk = Desk([str(path) for path in paths], Player(cache), blind=blind, train_recipe=recipe)
         ready = threading.Event()
         server = Server(application(desk, door or Door.at("127.0.0.1")), ready.set)
         thread = threading.Thread(target=server.run, args=([listening],))
         thread.start()
-        servers.append((server, thread))
+        servers.append((server, thread, desk))
         assert ready.wait(60)
         return Place(paths[0], listening.getsockname()[1], desk)
 
     try:
         yield start
     finally:
-        for server, _ in servers:
+        for server, _, desk in servers:
             server.should_exit = True
-        for _, thread in servers:
+            desk.segmenting.close()
+        for _, thread, _ in servers:
             thread.join()
 
 

@@ -34,7 +34,7 @@ def ask(place: Place, key: str, recipe: Path | str, **more: Any) -> Any:
 def test_it_is_what_the_stream_gives(clips: Path, serve: Serve, tmp_path: Path) -> None:
     path = tmp_path / "small.yaml"
     path.write_text(RECIPE)
-    place = serve(clips)
+    place = serve(clips, recipe=str(path))
     place.client("ann").decide(place.keys[0], "rename_subject", "zebra")
     place.client("ann").decide(place.keys[0], "edit_caption", "a zebra")
     recipe = load_train_recipe(str(path))
@@ -65,7 +65,7 @@ def test_what_no_training_draws_is_told(clips: Path, serve: Serve) -> None:
     place.client("ann").decide(place.keys[0], "reject")
     rejected = ask(place, place.keys[0], "paper")
     assert (rejected.status, "rejected" in rejected.detail) == (400, True)
-    assert ask(place, place.keys[1], "none").status == 400
+    assert ask(place, place.keys[1], "/etc/passwd").status == 400
 
 
 def test_a_clip_of_no_dataset_is_told(tmp_path: Path, serve: Serve) -> None:

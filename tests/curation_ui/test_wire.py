@@ -18,7 +18,7 @@ def test_the_routes_are_those_of_the_table(reading: Place) -> None:
         if isinstance(route, APIRoute)
         for method in route.methods
     }
-    byte_routes = {("GET", route.path) for route in media.media_routes(desk.__getitem__, desk.player)}
+    byte_routes = {("GET", route.path) for route in media.media_routes(desk)}
     promised = {(route.method, route.path): route for route in wire.ROUTES}
     assert set(served) | byte_routes == set(promised)
     for place, route in served.items():
