@@ -9,6 +9,7 @@ from importlib.metadata import version
 from curation_ui.playing import Player
 from curation_ui.segmenting import Segmenting
 from curation_ui.shown import Shown, open_shown
+from curation_ui.study import Study
 from curation_ui.versions import Comparison
 from curation_ui.wire import DatasetInfo, Home
 from shards import SCHEMA
@@ -18,10 +19,16 @@ class Desk:
     """The datasets of one server. `reload` opens one anew; whoever reads it meanwhile goes on with the old."""
 
     def __init__(
-        self, urls: Sequence[str], player: Player, *, blind: bool = False, train_recipe: str = "paper"
+        self,
+        urls: Sequence[str],
+        player: Player,
+        *,
+        blind: bool = False,
+        train_recipe: str = "paper",
+        study: Study | None = None,
     ) -> None:
         self.player, self.blind, self.train_recipe = player, blind, train_recipe
-        self.segmenting = Segmenting()
+        self.segmenting, self.study = Segmenting(), study
         self._urls: dict[str, str] = {}
         self._shown: dict[str, Shown] = {}
         self._opening = threading.Lock()
@@ -73,7 +80,7 @@ class Desk:
 
     def home(self) -> Home:
         infos = [self.info(name) for name in self._shown]
-        return Home(datasets=infos, blind=self.blind, study=False, version=version("dreamreel"))
+        return Home(datasets=infos, blind=self.blind, study=self.study is not None, version=version("dreamreel"))
 
 
 def suggested_name() -> str:

@@ -41,11 +41,15 @@ def media_routes(desk: Desk) -> list[Route]:
     async def redrawn(request: Request) -> Response:
         return await to_thread.run_sync(_redrawn, desk, request.path_params["dataset"], request.path_params["job"])
 
+    async def shown_in_study(request: Request) -> Response:
+        return await _served(request, lambda: _in_study(desk, request.scope["who"], **request.path_params))
+
     serve: list[tuple[str, Callable[[Request], Awaitable[Response]]]] = [
         ("/media/{dataset}/{key}.mp4", video),
         ("/media/{dataset}/{key}.jpg", strip),
         ("/media/{dataset}/{key}.masks.json", masks),
         ("/media/{dataset}/segment/{job}.masks.json", redrawn),
+        ("/study/{task}/{file}", shown_in_study),
     ]
     return [Route(path, endpoint, methods=["GET"]) for path, endpoint in serve]
 
@@ -106,3 +110,10 @@ def _redrawn(desk: Desk, dataset: str, name: str) -> Response:
         return JSONResponse(masks_of(desk.segmenting.job(desk[dataset], name)), headers=CHECKED)
     except KeyError:
         raise HTTPException(404, "there is no such segmentation") from None
+
+
+def _in_study(desk: Desk, who: str | None, task: str, file: str) -> Found:
+    if desk.study is None or who is None:
+        raise KeyError(task)
+    place, kind = desk.study.place(who, task, file)
+    return place, kind, {}

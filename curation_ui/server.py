@@ -19,6 +19,7 @@ from curation_ui.desk import Desk
 from curation_ui.guard import Door, Guard
 from curation_ui.members import TooLarge
 from curation_ui.static_files import StaticFiles
+from curation_ui.study import Voted
 from shards.storage import StorageError
 from shards.video import Unreadable
 
@@ -63,6 +64,7 @@ def listen(host: str, port: int) -> socket.socket:
 _STATUS: dict[type[Exception], int] = {
     KeyError: 404,
     log.Refused: 409,
+    Voted: 409,
     TooLarge: 413,
     Unreadable: 422,
     StorageError: 502,

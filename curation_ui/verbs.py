@@ -18,7 +18,7 @@ def add_verbs(verbs: Any) -> None:
         "as they are. Several datasets can be compared; a folder of other WebDataset tars is shown, not judged. "
         "Ctrl-C stops it."
     )
-    review.add_argument("datasets", metavar="DATASET", nargs="+", help="folder or fsspec URL")
+    review.add_argument("datasets", metavar="DATASET", nargs="*", help="folder or fsspec URL")
     review.add_argument("--port", type=int, default=8600, help="0 takes a free one (default: %(default)s)")
     review.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     review.add_argument("--allow-host", action="append", default=[], metavar="NAME", help="a name it is called by")
@@ -31,6 +31,10 @@ def add_verbs(verbs: Any) -> None:
     review.add_argument(
         "--recipe", default="paper", help="of a training, for clips as the trainer sees them (default: %(default)s)"
     )
+    review.add_argument(
+        "--study", action="append", default=[], metavar="NAME=FOLDER", help="a method's videos, for a user study"
+    )
+    review.add_argument("--votes", default="votes", metavar="FOLDER", help="of the study (default: %(default)s)")
     review.set_defaults(run=_review)
 
 
@@ -39,11 +43,15 @@ def _review(args: argparse.Namespace) -> int:
     from curation_ui.guard import Door
     from curation_ui.playing import Player
     from curation_ui.server import Server, application, listen
+    from curation_ui.study import Study, parse_methods
 
     token = os.environ.get(TOKEN) or secrets.token_urlsafe(24) if args.token else None
     door = Door.at(args.host, args.allow_host, token)
+    if not args.datasets and not args.study:
+        raise ValueError("review needs a DATASET, or --study NAME=FOLDER for each method of a user study")
+    study = Study(parse_methods(args.study), args.votes) if args.study else None
     listening = listen(args.host, args.port)
-    desk = Desk(args.datasets, Player(), blind=args.blind, train_recipe=args.recipe)
+    desk = Desk(args.datasets, Player(), blind=args.blind, train_recipe=args.recipe, study=study)
     name = args.allow_host[0] if args.allow_host else args.host
     shown = f"[{name}]" if ":" in name else name
     address = f"http://{shown}:{listening.getsockname()[1]}/" + (f"#token={token}" if token else "")

@@ -523,7 +523,14 @@ class StudyTask(Wire):
 class StudyVote(Wire):
     id: EventId
     task: Name
-    answers: Annotated[list[int], Field(min_length=1, max_length=10)]  # for each question the video's place
+    answers: Annotated[list[int], Field(min_length=1, max_length=10)]  # for each question the video's place, from 0
+
+
+class StudyProgress(Wire):
+    """The vote is on the disk when this is sent."""
+
+    done: int  # tasks of the one who asks
+    of: int
 
 
 class StudyMethod(Wire):
@@ -579,10 +586,11 @@ ROUTES = (
     Route("GET", "/api/{dataset}/segment/{job}", None, SegmentJob, "how that stands"),
     Route("POST", "/api/{dataset}/segment/{job}/accept", None, SegmentJob, "take the new track; a verdict"),
     Route("GET", "/api/study", None, StudyTask, "the next task of the one who asks; 404 when all are done"),
-    Route("POST", "/api/study", StudyVote, StudyTally, "answer it"),
+    Route("POST", "/api/study", StudyVote, StudyProgress, "answer it; once each"),
     Route("GET", "/api/study/tally", None, StudyTally, "votes so far"),
     Route("GET", "/media/{dataset}/{key}.mp4", None, None, "the video, by byte ranges"),
     Route("GET", "/media/{dataset}/{key}.jpg", None, None, "thumbnails side by side"),
     Route("GET", "/media/{dataset}/{key}.masks.json", None, None, "all masks as run lengths"),
+    Route("GET", "/study/{task}/{file}", None, None, "what a task shows"),
     Route("GET", "/media/{dataset}/segment/{job}.masks.json", None, None, "those of a new segmentation"),
 )

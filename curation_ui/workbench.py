@@ -1,6 +1,7 @@
-"""The routes of the tools: samples for review, agreement, thresholds, the trainer's view, versions."""
+"""The routes of the tools: samples for review, agreement, thresholds, trainer's view, versions, segmenting, study."""
 
 from fastapi import APIRouter
+from starlette.exceptions import HTTPException
 
 from curation_ui import thresholds, wire
 from curation_ui.agreement import agreement
@@ -8,12 +9,13 @@ from curation_ui.api import Asks, Writes, finder, log_of
 from curation_ui.desk import Desk
 from curation_ui.quality import quality
 from curation_ui.segmenting import told
+from curation_ui.study import Study
 
 
 def routes(desk: Desk) -> APIRouter:
     """All of them, over one desk."""
     router = APIRouter(prefix="/api")
-    for add in (_reviewing, _thresholds, _looking, _segmenting):
+    for add in (_reviewing, _thresholds, _looking, _segmenting, _studying):
         add(router, desk)
     return router
 
@@ -84,3 +86,24 @@ def _segmenting(router: APIRouter, desk: Desk) -> None:
         log_of(one).take_in([desk.segmenting.accepted(done, who)])
         one.decided([done.request.key])
         return told(done)
+
+
+def _studying(router: APIRouter, desk: Desk) -> None:
+    @router.get("/study")
+    def task(who: Writes) -> wire.StudyTask:
+        return study_of(desk).next(who)
+
+    @router.post("/study")
+    def vote(asked: wire.StudyVote, who: Writes) -> wire.StudyProgress:
+        return study_of(desk).vote(who, asked)
+
+    @router.get("/study/tally")
+    def tally() -> wire.StudyTally:
+        return study_of(desk).tally()
+
+
+def study_of(desk: Desk) -> Study:
+    """Raises 404 where there is none."""
+    if desk.study is None:
+        raise HTTPException(404, "there is no study here; start the server with --study NAME=FOLDER for each method")
+    return desk.study

@@ -225,7 +225,7 @@ Serve = Callable[..., Place]
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Serve]:
-    """Starts servers that end with the test: serve(path, ..., blind=False, door=None)."""
+    """Starts servers that end with the test: serve(path, ..., door=None, and what `Desk` takes)."""
     with running(tmp_path / "cache") as start:
         yield start
 
@@ -234,16 +234,16 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
 def running(cache: Path) -> Iterator[Serve]:
     servers: list[tuple[Server, threading.Thread, Desk]] = []
 
-    def start(*paths: Path, blind: bool = False, door: Door | None = None, recipe: str = "paper") -> Place:
+    def start(*paths: Path, door: Door | None = None, **options: Any) -> Place:
         listening = listen("127.0.0.1", 0)
-        desk = Desk([str(path) for path in paths], Player(cache), blind=blind, train_recipe=recipe)
+        desk = Desk([str(path) for path in paths], Player(cache), **options)
         ready = threading.Event()
         server = Server(application(desk, door or Door.at("127.0.0.1")), ready.set)
         thread = threading.Thread(target=server.run, args=([listening],))
         thread.start()
         servers.append((server, thread, desk))
         assert ready.wait(60)
-        return Place(paths[0], listening.getsockname()[1], desk)
+        return Place(next(iter(paths), cache), listening.getsockname()[1], desk)
 
     try:
         yield start

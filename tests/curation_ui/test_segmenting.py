@@ -24,7 +24,7 @@ from tests.curation_ui.conftest import Place, Serve
 def practice(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two clips whose masks are exact, in a dataset of the embedded models' recipe."""
     folder = tmp_path_factory.mktemp("practice")
-    write_videos(folder / "videos", World(num_frames=5, frame_rate=12.0), 2, cases=("plain",))
+    write_videos(folder / "videos", World(num_frames=8, frame_rate=12.0), 2, cases=("plain",))
     samples = [_sample(number, path) for number, path in enumerate(sorted(folder.glob("videos/*.mp4")))]
     storage = Storage.at(folder / "clips")
     write_info(storage, DatasetInfo(name="clips", code="0", recipe=load_recipe("embedded").settings()))

@@ -34,7 +34,7 @@ def ask(place: Place, key: str, recipe: Path | str, **more: Any) -> Any:
 def test_it_is_what_the_stream_gives(clips: Path, serve: Serve, tmp_path: Path) -> None:
     path = tmp_path / "small.yaml"
     path.write_text(RECIPE)
-    place = serve(clips, recipe=str(path))
+    place = serve(clips, train_recipe=str(path))
     place.client("ann").decide(place.keys[0], "rename_subject", "zebra")
     place.client("ann").decide(place.keys[0], "edit_caption", "a zebra")
     recipe = load_train_recipe(str(path))

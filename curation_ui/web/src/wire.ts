@@ -145,6 +145,7 @@ export interface TrackInfo {
   id: number;
   noun: string;
   dropped: boolean;
+  redrawn: boolean;
   scores: Record<string, number>;
   series: Record<string, (number | null)[]>;
   boxes: ([number, number, number, number] | null)[];
@@ -192,6 +193,7 @@ export interface Clip {
   codec: string | null;
   strip: string | null;
   masks: string | null;
+  redrawn: Record<string, (string | null)[]>;
   width: number;
   height: number;
   pts: number[];
@@ -344,7 +346,7 @@ export interface Thresholds {
 export interface TrainerRequest {
   key: string;
   seed?: number;
-  recipe?: string;
+  recipe?: string | null;
 }
 
 export interface TrainerFrame {
@@ -436,6 +438,11 @@ export interface StudyVote {
   id: string;
   task: string;
   answers: number[];
+}
+
+export interface StudyProgress {
+  done: number;
+  of: number;
 }
 
 export interface StudyMethod {
