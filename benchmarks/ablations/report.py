@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from benchmarks.ablations.variants import DEFAULT
-from benchmarks.ablations.verdicts import JUDGED_BY, Difference, Items, differences, row_verdict
+from benchmarks.ablations.verdicts import JUDGED_BY, Difference, Items, Verdict, differences, row_verdict
 from training.evaluation.intervals import mean
 from training.evaluation.paper import ABLATION_METRICS, BETTER
 from training.evaluation.scores import DETECTED
@@ -19,7 +19,7 @@ from training.evaluation.settings import EvaluationSettings
 from training.evaluation.tables import choices
 
 NAME = "ablations"
-SIGNS = {"reproduced": "✓", "not reproduced": "✗", "undecided": "?"}
+SIGNS: dict[Verdict, str] = {"reproduced": "✓", "not reproduced": "✗", "undecided": "?"}
 
 
 def write(out: Path, rows: Mapping[str, Items], others: Mapping[str, Items], about: Mapping[str, Any]) -> str:

@@ -190,7 +190,7 @@ def test_the_practice_suite_is_the_same_each_time_and_shows_its_subjects(tmp_pat
     assert entries == again
     for entry, item in zip(entries, practice_items(3, (64, 96), 8), strict=True):
         assert entry.prompt == item.scene.caption
-        assert entry.noun in (entry.prompt or "")
+        assert str(entry.noun) in (entry.prompt or "")
         colour = np.array(item.scene.actors[0].look.rgb)
         picture: Any = item.subject.astype(int)
         assert (np.abs(picture - colour).sum(2) < 90).mean() > 0.01

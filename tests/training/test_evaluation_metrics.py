@@ -177,7 +177,8 @@ def test_clip_from_a_folder_sees_and_reads_as_transformers_does(tmp_path: Path) 
     config = transformers.CLIPConfig(
         vision_config=vision | heads, text_config=text | heads | {"max_position_embeddings": 6}, projection_dim=8
     )
-    network: Any = transformers.CLIPModel(config).eval()
+    made: Any = transformers.CLIPModel(config)
+    network = made.eval()
     network.save_pretrained(tmp_path)
     words = Tokenizer(models.WordLevel({"<pad>": 0, "</s>": 1, "<unk>": 2, "a": 3, "dog": 4}, unk_token="<unk>"))
     words.pre_tokenizer = pre_tokenizers.Whitespace()
@@ -205,7 +206,8 @@ def test_dino_from_a_folder_gives_its_class_token(tmp_path: Path) -> None:
     config = transformers.ViTConfig(
         image_size=32, patch_size=8, hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2
     )
-    network: Any = transformers.ViTModel(config).eval()
+    made: Any = transformers.ViTModel(config)
+    network = made.eval()
     network.save_pretrained(tmp_path)
     pictures = smooth_pictures()
     side = round(256 * 32 / 224)

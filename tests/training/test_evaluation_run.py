@@ -97,6 +97,7 @@ def test_an_evaluation_ends_early_when_asked(tmp_path: Path) -> None:
 # --- What is left behind
 
 
+@pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")  # the models here are none that a recipe can name
 def test_every_frame_and_video_is_in_the_records_with_its_settings(tmp_path: Path) -> None:
     entries = painted_videos(tmp_path, 3)
     storage = Storage.at(tmp_path / "out")
