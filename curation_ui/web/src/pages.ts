@@ -21,6 +21,12 @@ interface Entry {
 export const PAGES: readonly Entry[] = [
   { path: '', title: 'Clips', page: Grid },
   { path: 'stopped', title: 'Stopped', page: Grid },
+  { path: 'thresholds', title: 'Thresholds', load: async () => (await import('./thresholds/page.tsx')).ThresholdsPage },
+  { path: 'quality', title: 'Quality', load: async () => (await import('./quality/page.tsx')).QualityPage },
+  { path: 'agreement', title: 'Agreement', load: async () => (await import('./quality/agreement.tsx')).AgreementPage },
+  { path: 'diff', title: 'Compare', load: async () => (await import('./versions/page.tsx')).DiffPage },
+  { path: 'log', title: 'Log', load: async () => (await import('./log/page.tsx')).LogPage },
+  { path: 'study', title: 'Study', load: async () => (await import('./study/page.tsx')).StudyPage },
   { path: 'clip', title: null, load: async () => (await import('./clip/page.tsx')).ClipPage },
 ];
 

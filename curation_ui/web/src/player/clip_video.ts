@@ -56,6 +56,7 @@ export class ClipVideo {
     element.preload = 'auto';
     element.tabIndex = -1;
     element.setAttribute('aria-hidden', 'true');
+    element.addEventListener('loadeddata', () => this.expect());
     element.addEventListener('seeked', () => this.expect());
     element.addEventListener('error', () => {
       this.fault = element.error?.message || 'the video cannot be played';
@@ -81,10 +82,7 @@ export class ClipVideo {
     this.times = new FrameTimes(clip.pts, clip.timeBase);
     this.frame = this.search = this.next = this.fault = null;
     this.element.src = clip.videoUrl;
-    this.callback = this.element.requestVideoFrameCallback((_, first) => {
-      this.origin = first.mediaTime; // nothing was sought or played yet
-      this.called(first);
-    });
+    this.callback = this.element.requestVideoFrameCallback((_, first) => this.called(first));
   }
 
   /** Bring a frame on show; while one is being sought only the latest wish is kept. */
@@ -137,16 +135,19 @@ export class ClipVideo {
   private called(metadata: VideoFrameCallbackMetadata): void {
     // Asked for again before anything is painted: a frame that comes meanwhile would call nobody.
     this.callback = this.element.requestVideoFrameCallback((_, later) => this.called(later));
+    if (this.frame === null) this.origin = metadata.mediaTime; // nothing was sought or played yet
     this.arrive(this.times.nearest(metadata.mediaTime - this.origin));
   }
 
-  /** A busy browser may swallow the callback of the frame that was sought, but not its picture. */
+  /** A busy browser may swallow the callback of the first frame, or of one that was sought, but not its picture. */
   private expect(): void {
     clearTimeout(this.overdue);
-    const { search } = this;
-    if (!search) return;
+    const { search, clip } = this;
+    if (!search && this.frame !== null) return;
     this.overdue = window.setTimeout(() => {
-      if (this.search === search && !this.element.seeking) this.arrive(search.target - search.back);
+      if (this.search !== search || this.clip !== clip || this.element.seeking) return;
+      if (this.frame === null) this.look(0, ({ picture }) => (this.origin = startOf(picture)));
+      this.arrive(search ? search.target - search.back : 0);
     }, OVERDUE);
   }
 
@@ -179,4 +180,9 @@ export class ClipVideo {
     }
     return true;
   }
+}
+
+/** Media time of a picture that is the clip's first, seconds; 0 where the browser does not tell. */
+function startOf(picture: CanvasImageSource): number {
+  return 'timestamp' in picture ? picture.timestamp / 1e6 : 0;
 }

@@ -149,6 +149,6 @@ function pause(seconds: number): Promise<void> {
 }
 
 /** 16 hex digits; `crypto.getRandomValues` is there on plain host names too. */
-function newId(): string {
+export function newId(): string {
   return Array.from(crypto.getRandomValues(new Uint8Array(8)), (byte) => byte.toString(16).padStart(2, '0')).join('');
 }
