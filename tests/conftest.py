@@ -5,10 +5,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from jaxtyping import install_import_hook
 
+from tests import shapes
 from tests.wire import s3, wire
 
 __all__ = ["s3", "wire"]
+
+SHAPED = ("model.base", "model.dreamvideo2", "model.loss", "model.masks", "generation.pipeline", "loader.batch")
+install_import_hook([f"training.{name}" for name in SHAPED], f"{shapes.__name__}.checked")
+"""Their tensors must have the shapes that they say; layers that are compiled have a test of their own."""
 
 REAL = Path(__file__).parents[2] / "shared" / "real"
 """Real clips, where this checkout has them beside it."""

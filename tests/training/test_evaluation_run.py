@@ -18,7 +18,7 @@ from training.evaluation.manifest import Entry, write_manifest
 from training.evaluation.page import worst_first
 from training.evaluation.paper import PROTOCOLS
 from training.evaluation.practice_suite import practice_items
-from training.evaluation.results import write_results
+from training.evaluation.results import row_of, write_results
 from training.evaluation.run import Evaluation, evaluate
 from training.evaluation.settings import EvaluationSettings, load_settings, settings_names
 from training.evaluation.tables import latex, markdown
@@ -117,21 +117,25 @@ def test_every_frame_and_video_is_in_the_records_with_its_settings(tmp_path: Pat
     assert report.index("<b>v2</b>") < report.index("<b>v0</b>")
 
 
+@pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")
 def test_tables_stand_beside_the_paper_and_name_every_choice(tmp_path: Path) -> None:
     result = run(painted_videos(tmp_path, 3), tmp_path, painted_settings())
-    table = markdown([result])
+    table = markdown(result)
     assert "| DreamVideo-2 (paper) | 0.322 | 0.969 | 0.752 | 0.039 | - | - |" in table
     assert "| System | CLIP-T ↑ | T.Cons ↑ | mIoU ↑ | CD ↓ | CD, detected | Detected |" in table
     assert "IoU zero, CD one" in table
     assert "1.000 [1.000, 1.000]" in table
-    tabular = latex([result])
+    tabular = latex(result)
     assert tabular.count(r"\\") == 1 + 1 + len(PROTOCOLS["motion"].rows)
     assert r"$\uparrow$" in tabular
+    write_results(Storage.at(tmp_path / "other"), result)
+    beside = markdown(result, [row_of(str(tmp_path / "other"), result)])
+    assert beside.count("| x | ") == 2
+    with pytest.raises(ValueError, match="no evaluation lies here"):
+        row_of(str(tmp_path / "nowhere"), result)
     stand_ins = load_settings("embedded")
     assert stand_ins.titles()["CLIP-T"] == "Caption-T"
-    named = markdown(
-        [run(painted_videos(tmp_path / "two", 2), tmp_path / "two", painted_settings(text=stand_ins.text))]
-    )
+    named = markdown(run(painted_videos(tmp_path / "two", 2), tmp_path / "two", painted_settings(text=stand_ins.text)))
     assert "CLIP-T 0.322" in named
 
 

@@ -8,12 +8,15 @@ import numpy as np
 import pytest
 import torch
 from diffusers import UNet3DConditionModel
+from jaxtyping import TypeCheckError, jaxtyped
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from tests.shapes import checked
 from training.model.dreamvideo2 import Conditions, DreamVideo2
 from training.model.loss import offset_noise, reweighted_loss
 from training.model.masks import blended, box_masks, control_signal, feature_sizes, resized, token_weights
+from training.model.motion_module import MotionModule, SpatiotemporalEncoder
 from training.model.reference_attention import MaskedReferenceAttention, spatial_transformers
 from training.model.settings import ModelSettings, MotionSettings, ReferenceSettings
 from training.model.speed import SpeedSettings, sped_up
@@ -194,6 +197,24 @@ def test_offset_noise_is_alike_in_all_pixels_of_a_channel() -> None:
     noise, offset = torch.randn(2, 4, 3, 5, 6), torch.randn(2, 4)
     added = offset_noise(noise, offset, 0.1) - noise
     assert torch.allclose(added, (0.1 * offset)[:, :, None, None, None].expand_as(noise), atol=1e-6)
+
+
+def test_layers_that_are_compiled_take_and_give_the_shapes_that_they_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    for layer in (MaskedReferenceAttention, SpatiotemporalEncoder, MotionModule):
+        monkeypatch.setattr(layer, "forward", jaxtyped(layer.forward, typechecker=checked))
+    model = small_model()
+    run(model)
+    assert model.motion_module is not None
+    with pytest.raises(TypeCheckError, match="control"):
+        model.motion_module.encoder(torch.zeros(2, FRAMES, 1, *SIZE))
+
+
+def test_tensors_of_another_shape_are_refused_in_tests() -> None:
+    with pytest.raises(TypeCheckError, match="boxes"):
+        box_masks(torch.zeros(2, 5), SIZE)
+    noise = torch.zeros(2, 4, FRAMES, 3, 3)
+    with pytest.raises(TypeCheckError, match="masks"):
+        reweighted_loss(noise, noise, torch.zeros(2, FRAMES + 1, 3, 3), 2.0)
 
 
 # --- What reaches what

@@ -19,6 +19,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from shards import Storage
 from tests.training.tiny_base import write_tiny_base
@@ -156,12 +157,12 @@ def test_the_average_follows_the_weights(whole: Path) -> None:
     assert any(not torch.equal(last[key], average[key]) for key in last)
 
 
-def test_previews_show_target_and_generated_clip_with_their_boxes(
+def test_previews_and_tensorboard_show_a_run_and_change_nothing_about_it(
     whole: Path, tiny_base: Path, clips_folder: Path, tmp_path: Path
 ) -> None:
-    """And change nothing about the run."""
+    """Previews are target and generated clip with their boxes, events what the log has of numbers."""
     run = tmp_path / "run"
-    changes = ("previews.every=3", "previews.count=1", "previews.num_inference_steps=2")
+    changes = ("previews.every=3", "previews.count=1", "previews.num_inference_steps=2", "tensorboard=true")
     train(str(clips_folder), str(run), recipe(tiny_base, *changes))
     assert sorted(path.name for path in (run / "previews").iterdir()) == ["step-00000003-0.gif", "step-00000005-0.gif"]
     with Image.open(run / "previews" / "step-00000003-0.gif") as gif:
@@ -170,6 +171,11 @@ def test_previews_show_target_and_generated_clip_with_their_boxes(
     red = np.abs(pixels - COLOUR).sum(-1) < 60
     assert red[:, :24].any()
     assert np.array_equal(red[:, :24], red[:, 24:])
+    events = EventAccumulator(str(run / "tensorboard"))  # type: ignore[no-untyped-call]
+    events.Reload()  # type: ignore[no-untyped-call]
+    losses = {event.step: event.value for event in events.Scalars("loss")}  # type: ignore[no-untyped-call]
+    assert losses == {moment.step: pytest.approx(moment.loss) for moment in log(whole)}
+    assert {"inside", "outside", "grad_norm", "lr", "data_wait"} <= {*events.Tags()["scalars"]}  # type: ignore[no-untyped-call]
     assert_same_run(whole, run)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
 import torch
+from jaxtyping import Bool, Float16, Float32, Int64, UInt8
 from torch import Tensor
 
 from training.loader.clips import Clip
@@ -26,15 +27,17 @@ class Fault:
 class Batch:
     """B clips of F frames, H x W pixels. Boxes are x0, y0, x1, y1 in pixels, half-open, inside the picture."""
 
-    frames: Tensor  # uint8 [B, F, H, W, 3], RGB; where they are encoded, float16 [B, F, C, h, w]
-    boxes: Tensor  # float32 [B, F, 4]; zeros where the subject is not in the frame
-    present: Tensor  # bool [B, F], where there is a box
-    subjects: Tensor  # uint8 [B, H, W, 3]: the subject images, on a blank background; encoded, float16 [B, C, h, w]
-    masks: Tensor | None  # bool [B, F, H, W], the subjects' own masks; None unless the loader was asked for them
+    frames: UInt8[Tensor, "batch frames height width 3"] | Float16[Tensor, "batch frames channels h w"]
+    """RGB, or latents where they are encoded."""
+    boxes: Float32[Tensor, "batch frames 4"]  # zeros where the subject is not in the frame
+    present: Bool[Tensor, "batch frames"]  # where there is a box
+    subjects: UInt8[Tensor, "batch height width 3"] | Float16[Tensor, "batch channels h w"]
+    """The subject images, on a blank background, or latents where they are encoded."""
+    masks: Bool[Tensor, "batch frames height width"] | None  # the subjects' own; None unless the loader was asked
     captions: tuple[str, ...]  # [B], "" where it was dropped
     nouns: tuple[str, ...]  # [B]
     keys: tuple[str, ...]  # [B], the samples'
-    noise_seeds: Tensor  # int64 [B]: noise and timestep of each clip are drawn from its own seed
+    noise_seeds: Int64[Tensor, " batch"]  # noise and timestep of each clip are drawn from its own seed
     faults: tuple[Fault, ...]  # what could not be read meanwhile
     end: int  # position of the stream behind this global batch
     encoded: bool  # whether frames and subjects are latents, from the cache

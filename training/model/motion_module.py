@@ -8,7 +8,7 @@ from diffusers import ConfigMixin, ControlNetModel, ModelMixin, UNet3DConditionM
 from diffusers.configuration_utils import register_to_config
 from diffusers.models.transformers.transformer_temporal import TransformerTemporalModel
 from einops import rearrange, repeat
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from training.model.settings import MotionSettings
@@ -92,8 +92,8 @@ class MotionModule(ModelMixin, ConfigMixin):  # type: ignore[misc]
     def forward(
         self,
         latents: Float[Tensor, "batch channels frames h w"],
-        timesteps: Float[Tensor, " batch"],
-        text: Float[Tensor, "batch words width"],
+        timesteps: Int[Tensor, " batch"],
+        text: Float[Tensor, "batch words text_width"],
         control: Float[Tensor, "batch frames height width"],
     ) -> Residuals:
         """`control` is c_m at the size of the pixels."""

@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from typing import Any
 
 from shards import Storage
@@ -71,6 +72,12 @@ class Log:
         if self._board is not None:
             self._board.flush()
 
+    def close(self) -> None:
+        """The same, and no more is said."""
+        self.flush()
+        if self._board is not None:
+            self._board.close()
+
 
 def moments(storage: Storage) -> list[Moment]:
     """The steps of a run's log, each as it was logged last; a line that a crash cut off is left out."""
@@ -84,9 +91,13 @@ def tell(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def check_board() -> None:
+    """Raise ValueError where TensorBoard is not installed."""
+    if find_spec("tensorboard") is None:
+        raise ValueError("tensorboard=true needs its package: pip install 'dreamreel[tensorboard]', or leave that out")
+
+
 def _board(storage: Storage) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        raise ValueError("tensorboard=true needs the package tensorboard; install it, or leave that out") from None
+    from torch.utils.tensorboard import SummaryWriter
+
     return SummaryWriter(f"{storage.url}/tensorboard")

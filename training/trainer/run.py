@@ -19,7 +19,7 @@ from training.model.base import VideoBase
 from training.trainer import flops
 from training.trainer.checkpoints import Checkpoints
 from training.trainer.learner import Learner
-from training.trainer.log import Log, Moment, tell
+from training.trainer.log import Log, Moment, check_board, tell
 from training.trainer.previews import Previewer
 from training.trainer.ranks import Ranks, joined
 from training.trainer.recipe import TrainRecipe
@@ -112,7 +112,7 @@ class _Run:
             batches.close()
             self.checkpoints.close()
             if self.log is not None:
-                self.log.flush()
+                self.log.close()
         rate = (step - first) * self.recipe.batch / (time.perf_counter() - began) if moment else None
         loss = moment.loss if moment else None
         return Summary(finished=step == self.recipe.steps, steps=step, loss=loss, clips_per_second=rate)
@@ -271,6 +271,8 @@ def _memory(device: torch.device) -> float:
 
 def _begun(storage: Storage, dataset: str, recipe: TrainRecipe, resume: bool, who: str, held: ExitStack) -> int:
     """The step that the run stands at, once this process alone writes it."""
+    if recipe.tensorboard:
+        check_board()
     held.enter_context(storage.lock(who))
     return step_of_run(storage, dataset, recipe, resume)
 

@@ -1,15 +1,7 @@
-"""The loader: one stream for every topology, its speed beside `pread`, webdataset and a bare decoder, the data wait.
-
-    python -m benchmarks.loader [--clips N] [--rounds N] [--workers N] [--out FOLDER] [PART ...]
-
-What is compared runs interleaved, round by round; a ratio is that of one round, and the table gives the median and
-the span of the rounds. Files are in the page cache: what is measured is the code, not the disk.
-"""
+"""The loader's speed beside `pread`, webdataset and a bare decoder, and how long a step waits for its batch."""
 
 import argparse
-import hashlib
 import io
-import json
 import os
 import tempfile
 import time
@@ -18,82 +10,24 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import partial
-from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TypeAlias
 
 import av
-import cv2
 import numpy as np
 import webdataset
 from av.video.reformatter import Interpolation, VideoReformatter
 
-from benchmarks.annotators.report import Line, table, timed, where
-from benchmarks.practice_clips import write_clips
-from pipeline.embedded.world import World
+from benchmarks.annotators.report import Line, timed
 from shards import Dataset, Storage, video, write_info, write_shard
-from training.loader import Batch, Loader, Share, State, Stream, Window, open_stream
+from training.loader import Loader, Share, Stream, open_stream
 
 Timed: TypeAlias = dict[str, list[float]]  # contestant -> seconds of each round
 Bare: TypeAlias = tuple[bytes, int, int, int]  # a video, the first frame's time, how many frames, and every which
 
-WORLDS, WORKERS, WHOLE = (1, 2, 3, 4, 8), (0, 1, 2, 5), 24
-SIZE, FRAMES, RATE = (256, 448), 96, 16.0  # the paper's picture; a window of it is decoded with stride 2
+SIZE = (256, 448)  # the paper's picture
 COPIES = 16  # of each clip, where only bytes are read
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.loader", description=__doc__.splitlines()[0])
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)} (default: all)")
-    parser.add_argument("--clips", type=int, default=32, help="clips of the dataset (default: %(default)s)")
-    parser.add_argument("--rounds", type=int, default=7, help="rounds of every comparison (default: %(default)s)")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="that decode (default: the cores)")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results", help="folder for the results")
-    args = parser.parse_args()
-    cv2.setNumThreads(1)
-    with tempfile.TemporaryDirectory() as folder:
-        write_clips(Path(folder), World(size=SIZE, num_frames=FRAMES, frame_rate=RATE), args.clips)
-        lines = [line for name in args.parts or PARTS for line in PARTS[name](folder, args)]
-    settings = {"clips": args.clips, "rounds": args.rounds, "workers": args.workers, "size": SIZE, "frames": FRAMES}
-    text = table(lines)
-    print(text)
-    args.out.mkdir(parents=True, exist_ok=True)
-    said = {**where(), "settings": settings}
-    rows = [{name: value for name, value in vars(line).items() if value is not None} for line in lines]
-    (args.out / "loader.json").write_text(json.dumps({**said, "lines": rows}, indent=1) + "\n")
-    head = f"# Loader\n\n{__doc__.splitlines()[0]}\n\n`python -m benchmarks.loader`: {json.dumps(said)}"
-    (args.out / "loader.md").write_text(f"{head}\n\n{text}\n")
-
-
-def streams(folder: str, args: argparse.Namespace) -> list[Line]:  # noqa: ARG001  as every part
-    """Digests of what all ranks together give, for each number of ranks and workers; and of what is left on resume."""
-    small = Loader(height=32, width=56, window=Window(num_frames=4))
-    batches = 4
-
-    def digest(world: int, workers: int, first: int, state: State | None) -> str:
-        loader = small.model_copy(update={"workers": workers})
-        ranks = []
-        for rank in range(world):
-            stream = open_stream(folder, loader, Share(batch=WHOLE // world, rank=rank, world=world), state)
-            ranks.append(list(islice(stream.batches(), batches - first)))
-        rows = [row for parts in zip(*ranks, strict=True) for batch in parts for row in _rows(batch)]
-        return hashlib.sha256(b"".join(rows)).hexdigest()
-
-    whole = [digest(world, workers, 0, None) for world in WORLDS for workers in WORKERS]
-    states = {first: open_stream(folder, small, Share(batch=WHOLE)).state(first * WHOLE) for first in (1, 3)}
-    left = {
-        first: [digest(world, workers, first, state) for world in WORLDS for workers in WORKERS]
-        for first, state in states.items()
-    }
-    truth = {first: _tail(folder, small, first, batches) for first in states}
-    resumed = [found == truth[first] for first, digests in left.items() for found in digests]
-    return [
-        _count("same stream over ranks x workers", [found == whole[0] for found in whole]),
-        _count("same rest of it when resumed, over ranks x workers", resumed),
-        timed("stream", "state", "largest", "bytes", [max(len(state.to_json()) for state in states.values())]),
-        *_first_batches(folder, small),
-    ]
 
 
 def reading(folder: str, args: argparse.Namespace) -> list[Line]:
@@ -190,47 +124,9 @@ def waiting(folder: str, args: argparse.Namespace) -> list[Line]:
     ]
 
 
-PARTS: Mapping[str, Callable[[str, argparse.Namespace], list[Line]]] = {
-    "stream": streams,
-    "reading": reading,
-    "decoding": decoding,
-    "waiting": waiting,
-}
-
-
 def _stream(folder: str, workers: int, share: Share | None = None) -> Stream:
     loader = Loader(height=SIZE[0], width=SIZE[1], workers=workers)
     return open_stream(folder, loader, share or Share(batch=1))
-
-
-def _rows(batch: Batch) -> list[bytes]:
-    """What a batch has of each clip."""
-    tensors = (batch.frames, batch.boxes, batch.present, batch.subjects, batch.noise_seeds)
-    return [
-        json.dumps([key, caption]).encode() + b"".join(tensor[n].numpy().tobytes() for tensor in tensors)
-        for n, (key, caption) in enumerate(zip(batch.keys, batch.captions, strict=True))
-    ]
-
-
-def _tail(folder: str, loader: Loader, first: int, batches: int) -> str:
-    """The digest of an undisturbed stream from its batch `first` on."""
-    undisturbed = list(islice(open_stream(folder, loader, Share(batch=WHOLE)), batches))
-    return hashlib.sha256(b"".join(row for batch in undisturbed[first:] for row in _rows(batch))).hexdigest()
-
-
-def _first_batches(folder: str, loader: Loader, rounds: int = 5) -> list[Line]:
-    """Seconds to the first batch at the stream's beginning, and far into it."""
-    share, begun = Share(batch=4), open_stream(folder, loader, Share(batch=4))
-    seconds: Timed = {"at 0": [], "at 10 million": []}
-    for _ in range(rounds):
-        for name, position in (("at 0", 0), ("at 10 million", 10_000_000)):
-            state = begun.state(position)
-            seconds[name].append(_seconds(partial(_first, folder, loader, share, state)))
-    return [timed("stream", "first batch", name, "s", values) for name, values in seconds.items()]
-
-
-def _first(folder: str, loader: Loader, share: Share, state: State) -> Batch:
-    return next(iter(open_stream(folder, loader, share, state)))
 
 
 def _bare_window(stream: Stream, position: int) -> Bare:
@@ -321,12 +217,3 @@ def _rates(section: str, seconds: Timed, count: int, unit: str) -> list[Line]:
 def _ratio(section: str, what: str, upper: list[float], lower: list[float], goal: float | None = None) -> Line:
     """Round by round."""
     return timed(section, what, "ratio", "x", [a / b for a, b in zip(upper, lower, strict=True)], goal)
-
-
-def _count(what: str, equal: list[bool]) -> Line:
-    share = sum(equal) / len(equal)
-    return timed("stream", f"{what} ({sum(equal)} of {len(equal)})", "share", "", [share], goal=1.0)
-
-
-if __name__ == "__main__":
-    main()
