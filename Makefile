@@ -4,12 +4,12 @@ PYTHON ?= python3.11
 UV_VERSION := 0.13.9
 BIN := .venv/bin
 
-.PHONY: demo test setup lock format gallery clean
+.PHONY: demo test setup browser page lock format gallery clean
 
 demo: setup
 	$(BIN)/dreamreel demo out/demo
 
-test: setup
+test: setup browser
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -25,6 +25,18 @@ setup: .venv/ready
 	$(BIN)/uv pip sync --quiet --python $(BIN)/python requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	touch $@
+
+# The page's tests drive a chromium. Where there is none and this may install it, it does; else they say why they skip.
+browser:
+	@test -n "$$DREAMREEL_CHROMIUM" || command -v chromium >/dev/null || command -v google-chrome >/dev/null \
+		|| { apt-get update -qq && apt-get install -qq --yes --no-install-recommends chromium; } \
+		|| echo "no chromium could be installed"
+
+# The curation page anew, from curation_ui/web into curation_ui/static; needs Node.
+page: setup
+	$(BIN)/python -m curation_ui.typescript
+	npm ci --prefix curation_ui/web
+	npm run build --prefix curation_ui/web
 
 # Exact versions of everything, with no index host named.
 lock:

@@ -19,7 +19,7 @@ export async function begin(): Promise<void> {
     session.value = await get<Session>('/api/session');
     const name = session.value.who ?? localStorage.getItem(PLACE);
     if (token || (name && !session.value.who)) await introduce(name ?? session.value.suggested, token);
-    if (!session.value.who) asking.value = true;
+    if (!name) asking.value = true;
     if (session.value.who || !session.value.needs_token) home.value = await get<Home>('/api/home');
   } catch (fault) {
     complain(fault);

@@ -1,15 +1,18 @@
 /** The clip that is open: its player, its masks, which tracks are shown, and the way to the clips beside it. */
-import { batch, effect, type Signal, signal } from '@preact/signals';
+import { batch, computed, effect, type Signal, signal } from '@preact/signals';
 import { MaskStore } from '../player/masks.ts';
 import type { Layer } from '../player/paint.ts';
 import { Player } from '../player/player.ts';
-import type { PackedMasks } from '../player/runs.ts';
+import { pack, type PackedMasks } from '../player/runs.ts';
 import { clipAt, type Kind, playable } from '../review/clips.ts';
 import { type Source, Walk, written } from '../review/walk.ts';
 import { address, go } from '../routing.tsx';
 import { complain, say } from '../toasts.tsx';
 import type { Clip } from '../wire.ts';
 import { showing, trackColour } from './settings.ts';
+
+/** Where a subject is, pixels of the video. */
+export type Aim = { point: [x: number, y: number] } | { box: [x0: number, y0: number, x1: number, y1: number] };
 
 export interface Opened {
   dataset: string;
@@ -31,8 +34,16 @@ export class Desk {
   readonly chosen = signal(0); // place of the track that keys act on
   readonly at = signal(-1); // place in the walk
   readonly total = signal(0);
+  /** Who wants to know where in the picture one points; nobody as a rule. */
+  readonly aim = signal<((aim: Aim) => void) | null>(null);
 
   private readonly store = new MaskStore();
+  /** Masks that people had made anew, by track. */
+  private readonly redrawn = computed(() => {
+    const clip = this.clip.value?.value;
+    const made = Object.entries(clip?.redrawn ?? {});
+    return new Map(made.map(([id, counts]) => [Number(id), pack(Number(id), counts, clip!.height, clip!.width)]));
+  });
   private opened: Opened | null = null;
   private walk: Walk | null = null;
   private latest = 0;
@@ -61,16 +72,18 @@ export class Desk {
 
   /** The clip `by` places on; says so at the end. */
   async step(by: 1 | -1): Promise<void> {
-    if (!this.walk || !this.opened) return;
+    const { walk, opened } = this;
+    if (!walk || !opened) return;
     const at = this.at.value + by;
-    const key = await this.walk.key(at).catch(() => null);
-    if (key === null) return say(by > 0 ? 'That was the last clip.' : 'This is the first clip.');
-    this.at.value = at;
-    this.opened = { ...this.opened, key, at, frame: null };
+    if (at < 0 || at >= walk.total) return say(by > 0 ? 'That was the last clip.' : 'This is the first clip.');
+    this.at.value = at; // at once: the next key counts from here
     const number = ++this.latest;
     try {
-      const clip = await clipAt(this.opened.dataset, key, this.opened.kind);
+      const key = await walk.key(at);
+      if (key === null || number !== this.latest) return;
+      const clip = await clipAt(opened.dataset, key, opened.kind);
       if (number !== this.latest) return;
+      this.opened = { ...opened, key, at, frame: null };
       this.present(clip, null);
       go(this.address(), true);
       await this.prepare();
@@ -89,6 +102,10 @@ export class Desk {
       at: Math.max(0, this.at.value) || null,
       frame,
     });
+  }
+
+  fetchMasks(url: string): Promise<PackedMasks[]> {
+    return this.store.get(url);
   }
 
   toggleTrack(id: number): void {
@@ -146,11 +163,12 @@ export class Desk {
   private layers(): Layer[] {
     const clip = this.clip.value?.value;
     if (!clip) return [];
+    const redrawn = this.redrawn.value;
     return clip.tracks.flatMap((track, place) =>
       track.dropped || this.hidden.value.has(track.id)
         ? []
         : {
-            masks: this.masks.value.find((masks) => masks.id === track.id) ?? null,
+            masks: redrawn.get(track.id) ?? this.masks.value.find((masks) => masks.id === track.id) ?? null,
             boxes: track.boxes,
             colour: trackColour(place),
             label: track.noun,

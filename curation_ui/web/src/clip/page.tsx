@@ -15,10 +15,12 @@ import { CaptionField } from './caption_field.tsx';
 import { Decide } from './decide.tsx';
 import { Desk } from './desk.ts';
 import { History, Provenance, Scores } from './scores.tsx';
-import { Stage, stageKeys, Transport } from './stage.tsx';
+import { Segment } from './segment.tsx';
+import { Stage, stageKeys, Toggle, Transport } from './stage.tsx';
 import { SubjectField } from './subject_field.tsx';
 import { Timeline } from './timeline.tsx';
 import { Tracks } from './tracks.tsx';
+import { Trainer } from './trainer.tsx';
 
 let kept: Desk | null = null; // videos that are ready stay so while other pages are open
 
@@ -59,6 +61,11 @@ function Opened({ desk, clip, back }: OpenedProps) {
   const subject = useRef<HTMLInputElement>(null);
   const caption = useRef<HTMLTextAreaElement>(null);
   const more = useSignal(false);
+  const mode = useSignal<'trainer' | 'segment' | null>(null);
+  const turn = (to: 'trainer' | 'segment') => {
+    desk.player.pause();
+    mode.value = mode.value === to ? null : to;
+  };
   useEffect(() => {
     document.title = `${clip.subject} · ${clip.key.slice(0, 8)}`;
   }, [clip.key, clip.subject]);
@@ -95,6 +102,8 @@ function Opened({ desk, clip, back }: OpenedProps) {
     { keys: ['x'], does: 'choose the next track', run: () => (desk.chosen.value = (desk.chosen.value + 1) % clip.tracks.length) },
     { keys: ['d'], does: 'drop the chosen track, or take that back', run: () => clip.tracks[desk.chosen.value] && drop(clip.tracks[desk.chosen.value]!) },
     { keys: ['1', '2', '3', '4', '5', '6', '7', '8', '9'], does: 'show or hide a track', run: (key) => clip.tracks[Number(key) - 1] && desk.toggleTrack(clip.tracks[Number(key) - 1]!.id) },
+    { keys: ['t'], does: 'see it as the trainer does', run: () => clip.kind === 'samples' && turn('trainer') },
+    { keys: ['e'], does: 'segment the chosen track anew', run: () => clip.sha256 && turn('segment') },
     { keys: ['u'], does: 'undo the last verdict', run: () => void takeBack() },
     { keys: ['j', 'ArrowDown'], does: 'next clip', run: () => void desk.step(1) },
     { keys: ['k', 'ArrowUp'], does: 'clip before', run: () => void desk.step(-1) },
@@ -106,9 +115,13 @@ function Opened({ desk, clip, back }: OpenedProps) {
   return (
     <div class="clip-page">
       <section class="left" aria-label="Video">
-        <Stage desk={desk} clip={clip} />
-        <Transport desk={desk} clip={clip} />
-        <Timeline desk={desk} clip={clip} />
+        {mode.value === 'trainer' && <Trainer clip={clip} onClose={() => (mode.value = null)} />}
+        <div class="watching" hidden={mode.value === 'trainer'}>
+          <Stage desk={desk} clip={clip} />
+          {mode.value === 'segment' && <Segment key={clip.key} desk={desk} clip={clip} onClose={() => (mode.value = null)} />}
+          <Transport desk={desk} clip={clip} />
+          <Timeline desk={desk} clip={clip} />
+        </div>
       </section>
       <section class="right" aria-label="What is said of the clip">
         <Position desk={desk} back={back} />
@@ -121,6 +134,12 @@ function Opened({ desk, clip, back }: OpenedProps) {
         {clip.caption !== clip.stored_caption && <p class="was">was “{clip.stored_caption}”</p>}
         <Decide clip={clip} onAction={act} onUndo={() => void takeBack()} />
         {clip.why && <p class="why">{[clip.stage, clip.why, clip.measured].filter(Boolean).join(' · ')}</p>}
+        {clip.kind === 'samples' && (
+          <p class="modes">
+            <Toggle label="As the trainer sees it" on={mode.value === 'trainer'} set={() => turn('trainer')} />
+            {clip.sha256 && <Toggle label="Segment anew" on={mode.value === 'segment'} set={() => turn('segment')} />}
+          </p>
+        )}
         <h2>Tracks</h2>
         <Tracks desk={desk} clip={clip} onDrop={drop} />
         {clip.scores.length > 0 && <h2>Measured</h2>}

@@ -84,6 +84,7 @@ export function SubjectField({ clip, field, onSubject }: Props) {
         }}
         onInput={(event) => {
           text.value = event.currentTarget.value;
+          active.value = -1; // what is typed counts, until a word is chosen from the new list
           void suggest(text.value);
         }}
         onKeyDown={onKey}

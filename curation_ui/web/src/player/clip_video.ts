@@ -29,6 +29,7 @@ interface Search {
 }
 
 const OVERDUE = 250; // milliseconds after a seek in which its frame's callback comes, if it comes
+const PAUSES = [300, 1000, 3000, 6000]; // milliseconds between tries to fetch a video
 const FARTHEST = 6; // frames before the target to begin from; more than any encoder looks ahead by default
 const APPROACH = 0.4; // of the clip's speed
 
@@ -40,12 +41,14 @@ export class ClipVideo {
   fault: string | null = null;
   /** Called when another frame is on show; paint it before this returns. */
   onFrame: (shown: Shown) => void = () => undefined;
-  onFault: (fault: string) => void = () => undefined;
+  onFault: (fault: string | null) => void = () => undefined;
 
   private times = new FrameTimes([0], [1, 1]);
   private origin = 0; // media time of the first frame, seconds: not 0 where a file starts late
   private callback = 0;
   private overdue = 0;
+  private again = 0;
+  private failures = 0;
   private search: Search | null = null;
   private next: number | null = null; // frame to be sought after it
 
@@ -58,10 +61,7 @@ export class ClipVideo {
     element.setAttribute('aria-hidden', 'true');
     element.addEventListener('loadeddata', () => this.expect());
     element.addEventListener('seeked', () => this.expect());
-    element.addEventListener('error', () => {
-      this.fault = element.error?.message || 'the video cannot be played';
-      this.onFault(this.fault);
-    });
+    element.addEventListener('error', () => this.fail(element.error?.message || 'it cannot be fetched or decoded'));
   }
 
   /** Whether `element` holds the picture of frame `frame`, and will hold it until it is told otherwise. */
@@ -80,9 +80,28 @@ export class ClipVideo {
     clearTimeout(this.overdue);
     this.clip = clip;
     this.times = new FrameTimes(clip.pts, clip.timeBase);
+    clearTimeout(this.again);
+    this.failures = 0;
+    this.fetch(clip);
+  }
+
+  private fetch(clip: Playable): void {
     this.frame = this.search = this.next = this.fault = null;
     this.element.src = clip.videoUrl;
     this.callback = this.element.requestVideoFrameCallback((_, first) => this.called(first));
+  }
+
+  /** The server may have been away for a moment: try some times more. */
+  private fail(fault: string): void {
+    const { clip } = this;
+    this.fault = fault;
+    this.onFault(fault);
+    if (!clip || ++this.failures > PAUSES.length) return;
+    this.again = window.setTimeout(() => {
+      this.element.cancelVideoFrameCallback(this.callback);
+      this.fetch(clip);
+      this.onFault(null);
+    }, PAUSES[this.failures - 1]);
   }
 
   /** Bring a frame on show; while one is being sought only the latest wish is kept. */
@@ -106,8 +125,8 @@ export class ClipVideo {
     this.element.play().catch(() => undefined); // another clip or a pause came first
   }
 
-  /** Have `see` look at what is on show. The picture's own time says which frame it is, where the browser tells it
-   *  (not on plain host names); else it is `number`, which the last callback told. */
+  /** Have `see` look at what is on show. The picture's own time says which frame it is, where the browser tells
+   *  it; else it is `number`, which the last callback told. */
   look(number: number, see: (shown: Shown) => void): void {
     if (this.element.readyState < HTMLMediaElement.HAVE_CURRENT_DATA) return; // a seek is under way
     if (!('VideoFrame' in globalThis)) return see({ picture: this.element, number });

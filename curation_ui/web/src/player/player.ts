@@ -22,6 +22,7 @@ export class Player {
   private layers: readonly Layer[] = [];
   private look: Look = { fill: true, outline: true, boxes: false };
   private rate = 1;
+  private readonly mirrors = new Set<{ context: CanvasRenderingContext2D; layers: readonly Layer[] }>();
 
   constructor() {
     for (const video of this.videos) {
@@ -77,6 +78,15 @@ export class Player {
     this.layers = layers;
     this.look = look;
     if (this.current?.settled) this.repaint(); // else the next picture brings them
+  }
+
+  /** Paint every picture on a further canvas too, with layers of its own; call what is returned to end that. */
+  mirror(canvas: HTMLCanvasElement, layers: readonly Layer[]): () => void {
+    const context = canvas.getContext('2d', { alpha: false })!;
+    const mirror = { context, layers };
+    this.mirrors.add(mirror);
+    if (this.current?.settled) this.repaint();
+    return () => void this.mirrors.delete(mirror);
   }
 
   toggle(): void {
@@ -138,6 +148,8 @@ export class Player {
     const clip = this.current?.clip;
     if (!clip || !this.canvas) return;
     paint(this.canvas, picture, this.layers, number, this.scale, this.look);
+    for (const { context, layers } of this.mirrors)
+      paint(context, picture, layers, number, context.canvas.width / clip.width, this.look);
     this.canvas.canvas.dataset['frame'] = String(number);
     this.canvas.canvas.dataset['clip'] = clip.id;
     this.frame.value = number;

@@ -9,7 +9,7 @@ import { counted, percent } from '../numbers.ts';
 import type { PageProps } from '../pages.ts';
 import { sentence } from '../quality/interval.tsx';
 import { complain } from '../toasts.tsx';
-import type { StudyTally, StudyTask, StudyVote } from '../wire.ts';
+import type { StudyProgress, StudyTally, StudyTask, StudyVote } from '../wire.ts';
 import { newId } from '../review/verdicts.ts';
 
 export function StudyPage(_: PageProps) {
@@ -37,7 +37,7 @@ export function StudyPage(_: PageProps) {
     if (!task.value || open >= 0) return;
     const vote: StudyVote = { id: newId(), task: task.value.task, answers: answers.value.map(Number) };
     try {
-      await post<StudyTally>('/api/study', vote);
+      await post<StudyProgress>('/api/study', vote);
       await next();
     } catch (fault) {
       complain(fault);

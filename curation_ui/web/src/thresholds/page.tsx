@@ -94,7 +94,7 @@ function RuleBox({ settings, moved, histograms, onMove }: RuleBoxProps) {
         const value = valueOf(setting) ?? setting.value;
         return (
           <div key={setting.name} class="setting">
-            <span class="name">{setting.name.slice(rule.length + 1) || setting.name}</span>
+            <span class="name">{setting.name.slice(rule.length + 1).replace(/\.\d$/, '').replaceAll('_', ' ')}</span>
             <Shape shapes={setting.column ? histograms[setting.column] : undefined} setting={setting} value={value} />
             <input
               type="range"

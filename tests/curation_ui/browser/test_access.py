@@ -1,0 +1,70 @@
+"""axe finds nothing to object to, on any page, light or dark."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.curation_ui.browser.numbered import write_many
+from tests.curation_ui.browser.reviewing import looking, serving
+
+PAGES = {
+    "/": "4 clips",
+    "/thresholds": "Thresholds",
+    "/quality": "Quality",
+    "/agreement": "Agreement",
+    "/log": "Log",
+    "/diff": "Compare",
+    "/nowhere": "There is no such page",
+}
+
+
+@pytest.fixture(scope="module")
+def pages(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Page]]:
+    """The page in light and in dark."""
+    folders = [tmp_path_factory.mktemp(name) for name in ("first", "second")]
+    for folder in folders:
+        write_many(folder, 4)
+    datasets = [folder.rename(folder.with_name(folder.name + "s")) / "numbered" for folder in folders]
+    with (
+        serving(*datasets) as server,
+        looking(browser, server, color_scheme="light") as light,
+        looking(browser, server, color_scheme="dark") as dark,
+    ):
+        yield {"light": light, "dark": dark}
+
+
+@pytest.fixture(scope="module")
+def axe(node_modules: Path) -> str:
+    return (node_modules / "axe-core" / "axe.min.js").read_text()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_violations(scheme: str, pages: dict[str, Page], axe: str) -> None:
+    page = pages[scheme]
+    root = page.url.split("?")[0].rstrip("/")
+    for path, title in PAGES.items():
+        page.goto(root + path)
+        expect(page.get_by_role("heading", name=title).first).to_be_visible()
+        expect_clean(page, axe, f"{path} in {scheme}")
+    page.goto(root)
+    page.keyboard.press("Enter")
+    page.locator("canvas[data-frame]").wait_for()
+    expect_clean(page, axe, f"a clip in {scheme}")
+    for key, opened in (("n", "option"), ("Escape", None), ("?", "dialog")):
+        page.keyboard.press(key)
+        if opened == "option":
+            expect(page.get_by_role("option", name="code")).to_be_visible()
+        elif opened == "dialog":
+            expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
+        if opened:
+            expect_clean(page, axe, f"{opened} in {scheme}")
+
+
+def expect_clean(page: Page, axe: str, where: str) -> None:
+    page.evaluate(axe)
+    found = page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
+    said = [(v["id"], v["help"], [n["html"][:160] for n in v["nodes"][:3]]) for v in found["violations"]]
+    assert not said, f"{where}: {json.dumps(said, indent=1)}"

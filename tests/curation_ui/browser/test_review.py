@@ -1,0 +1,149 @@
+"""Reviewing by keyboard alone: what is decided reaches the dataset, whatever becomes of the server meanwhile."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from shards import Dataset
+from shards.verdicts import Verdict
+from tests.curation_ui.browser.numbered import write_many
+from tests.curation_ui.browser.reviewing import Server, find_browser, looking, serving, until
+
+CLIPS = 24
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("many")
+    write_many(folder, CLIPS)
+    return folder / "numbered"
+
+
+@pytest.fixture
+def dataset(written: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(written, tmp_path / "numbered"))
+
+
+@pytest.fixture
+def server(dataset: Path) -> Iterator[Server]:
+    with serving(dataset) as server:
+        yield server
+
+
+def test_whole_review_by_keyboard(browser: Browser, server: Server, dataset: Path) -> None:
+    keys = Dataset.open(str(dataset)).index["key"].to_pylist()
+    with looking(browser, server) as page:
+        expect(page.get_by_role("heading", name=f"{CLIPS} clips")).to_be_visible()
+        press(page, "ArrowRight", "ArrowLeft", "Enter")
+        expect_clip(page, keys[0])
+        press(page, "n")
+        page.keyboard.type("co")
+        option = page.get_by_role("option", name="code")  # the dataset's own word comes up
+        expect(option).to_be_visible()
+        press(page, "ArrowDown")
+        expect(option).to_have_attribute("aria-selected", "true")
+        press(page, "Control+A")
+        page.keyboard.type("lantern")
+        press(page, "Enter", "c")
+        page.keyboard.press("Control+A")
+        page.keyboard.type("a lantern swings")
+        press(page, "Enter", "f", "a")
+        expect_clip(page, keys[1])
+        press(page, "r")
+        expect_clip(page, keys[2])
+        press(page, "s", "k", "d")
+        expect(page.get_by_text("dropped", exact=True)).to_be_visible()
+        press(page, "u")
+        expect(page.get_by_text("dropped", exact=True)).to_be_hidden()
+        press(page, "k", "k", "u")
+        expect_clip(page, keys[2])  # where the last verdict but one, the skip, was given
+        press(page, "?")
+        expect(page.get_by_role("dialog", name="Keys")).to_contain_text("correct the subject word")
+        press(page, "Escape", "g")
+        expect(page.get_by_role("heading", name=f"{CLIPS} clips")).to_be_visible()
+    decided = Dataset.open(str(dataset)).decisions()
+    assert (decided[keys[0]].accepted, decided[keys[0]].subject) == (True, "lantern")
+    assert decided[keys[0]].caption == "a lantern swings"
+    assert decided[keys[1]].accepted is False
+    assert keys[2] not in decided or decided[keys[2]].dropped_tracks == frozenset()
+
+
+def test_sixty_verdicts_outlive_kills(browser: Browser, dataset: Path) -> None:
+    """The server is killed under way; every key that was pressed is in the log once, in its order."""
+    server = Server(dataset)
+    pressed = []
+    with looking(browser, server) as page:
+        press(page, "Enter")
+        page.locator("canvas[data-frame]").wait_for()
+        for number in range(60):
+            if number == 30:
+                server.kill()
+                server = Server(dataset, port=server.port)
+            shown = current(page)
+            key = "ar"[number % 2]
+            press(page, key)
+            pressed.append((shown, {"a": "accept", "r": "reject"}[key]))
+            at = len(pressed) % CLIPS
+            press(page, *(["k"] * (CLIPS - 1) if at == 0 else []))
+            until(page, f"document.querySelector('canvas').dataset.clip?.split('/')[1] !== {shown!r}")
+        expect(page.get_by_text("unsent")).to_be_hidden(timeout=60_000)
+        page.goto(server.url.rstrip("/") + "/log")
+        expect(page.get_by_text("60 verdicts")).to_be_visible()
+    server.stop()
+    events = Dataset.open(str(dataset)).verdicts().events()
+    assert [(event.key, event.action) for event in events] == pressed
+
+
+def test_script_in_a_caption_stays_text(browser: Browser, dataset: Path) -> None:
+    table = Dataset.open(str(dataset))
+    key, sha256 = (table.index[name][0].as_py() for name in ("key", "sha256"))
+    said = "<img src=x onerror=\"document.title='broken in'\"><b>bold</b>"
+    table.verdicts().append(
+        Verdict(id="0" * 16, who="eve", when=1.0, key=key, sha256=sha256, action="edit_caption", value=said)
+    )
+    with serving(dataset) as server, looking(browser, server) as page:
+        expect(page.get_by_text("<b>bold</b>")).to_be_visible()
+        press(page, "Enter")
+        expect(page.get_by_role("textbox", name="Caption")).to_have_value(said)
+        assert page.title() != "broken in"
+        assert page.locator("main b, main img[src=x]").count() == 0
+
+
+def test_plain_host_name(browser: Browser, dataset: Path) -> None:
+    """Reached by a name over plain http a browser offers less; the page works all the same."""
+    name = "reel.test"
+    with serving(dataset, "--allow-host", name, "--token", DREAMREEL_TOKEN="a-word-of-the-house") as server:
+        rules = f"--host-resolver-rules=MAP {name} 127.0.0.1"
+        other = browser.browser_type.launch(executable_path=find_browser(), args=[rules])
+        try:
+            with looking(other, server) as page:
+                assert page.evaluate("[isSecureContext, 'VideoDecoder' in window]") == [False, False]
+                press(page, "Enter")
+                page.locator("canvas[data-frame]").wait_for()
+                first = current(page)
+                press(page, "a")
+                until(page, f"document.querySelector('canvas').dataset.clip.split('/')[1] !== {first!r}")
+                expect(page.get_by_text("unsent")).to_be_hidden()
+        finally:
+            other.close()
+    assert Dataset.open(str(dataset)).decisions()[first].accepted
+
+
+def press(page: Page, *keys: str) -> None:
+    for key in keys:
+        page.keyboard.press(key)
+
+
+def current(page: Page) -> str:
+    """Key of the clip on show."""
+    return page.url.split("/clip/")[1].split("?")[0]
+
+
+def expect_clip(page: Page, key: str) -> None:
+    until(
+        page,
+        f"location.pathname === '/clip/{key}' && document.querySelector('canvas')?.dataset.clip?.includes('{key}')",
+    )
