@@ -29,11 +29,13 @@ from pipeline.embedded.tasks.task import VALIDATION_SEED
 from shards import Storage
 from shards.rle import Size
 from training.evaluation.clips import decoded
+from training.evaluation.likeness import region
 from training.evaluation.manifest import Entry, read_manifest
 from training.evaluation.metrics import cosines
 from training.evaluation.paper import PROTOCOLS
 from training.evaluation.practice_suite import SEED, practice_items
-from training.evaluation.probes import Probe, probes, region
+from training.evaluation.probe import Probe
+from training.evaluation.probes import probes
 from training.evaluation.run import evaluate
 from training.evaluation.settings import EvaluationSettings, load_settings
 from training.evaluation.suite import write_practice_suite
@@ -160,14 +162,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(given)
     if args.threads:
         torch.set_num_threads(args.threads)
-    rows: list[Row] = []
+    words = ["python", "-m", "benchmarks.evaluate", *("FOLDER" if word == str(args.out) else word for word in given)]
     for name in args.only:
         with tempfile.TemporaryDirectory() as folder:
-            rows += PARTS[name](Path(folder), args.videos, args.rounds)
-    command = shlex.join(
-        ["python", "-m", "benchmarks.evaluate", *("FOLDER" if w == str(args.out) else w for w in given)]
-    )
-    print(_written(args.out, rows, command))
+            rows = list(PARTS[name](Path(folder), args.videos, args.rounds))
+        text = _written(args.out, rows, shlex.join(words))
+    print(text)
     return 0
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from shards import Storage
 from training.evaluation.clips import VideoFacts
-from training.evaluation.probes import Answer
+from training.evaluation.probe import Answer
 
 FOLDER = "answers"
 

@@ -2,7 +2,8 @@
 
 import base64
 import io
-from collections.abc import Iterable, Iterator, Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
 from itertools import chain
 from pathlib import Path
@@ -36,14 +37,14 @@ WORST_BY = ("mIoU", "DINO-I", "CLIP-I", "CLIP-T", "T.Cons")
 CARDS = ".card { margin: 1.2rem 0; } .card img { display: block; } .card p { margin: .2rem 0; }"
 
 
-def page(evaluation: Evaluation) -> str:
-    """The whole page. What comes from data is escaped wherever it stands."""
+def page(evaluation: Evaluation, beside: Sequence[Row] = (), out: Path | None = None) -> str:
+    """The whole page. What comes from data is escaped wherever it stands; videos are linked as seen from `out`."""
     ordered = worst_first(evaluation)
     parts = chain(
-        _head(evaluation),
+        _head(evaluation, beside),
         _plots(evaluation),
         _faults(evaluation),
-        _cards(evaluation, ordered[:SHOWN]),
+        _cards(evaluation, ordered[:SHOWN], out),
         _all(evaluation, ordered),
     )
     title = escape(f"{evaluation.name}: evaluation")
@@ -63,14 +64,14 @@ def worst_first(evaluation: Evaluation) -> list[Measured]:
     return sorted(evaluation.measured, key=badness)
 
 
-def _head(evaluation: Evaluation) -> Iterator[str]:
+def _head(evaluation: Evaluation, beside: Sequence[Row]) -> Iterator[str]:
     protocol = PROTOCOLS[evaluation.protocol]
     heads, names = columns(protocol), evaluation.settings.titles()
     yield f"<h1>{escape(evaluation.name)}</h1>"
     yield f'<p class="quiet">{len(evaluation.measured)} videos of {escape(evaluation.videos)}</p>'
     yield f"<h2>{escape(protocol.title)}</h2>"
     yield table(
-        ("", *(names.get(head, head) for head in heads)), [_row(row, heads, names) for row in rows([evaluation])]
+        ("", *(names.get(head, head) for head in heads)), [_row(row, heads, names) for row in rows(evaluation, beside)]
     )
     yield "".join(f'<p class="quiet">{escape(line[2:])}</p>' for line in choices(evaluation.settings, protocol.metrics))
 
@@ -102,19 +103,31 @@ def _faults(evaluation: Evaluation) -> Iterator[str]:
         yield table(("video", "what", "why", "metrics lost"), named)
 
 
-def _cards(evaluation: Evaluation, shown: list[Measured]) -> Iterator[str]:
+def _cards(evaluation: Evaluation, shown: list[Measured], out: Path | None) -> Iterator[str]:
     yield "<h2>Videos, the worst first</h2>"
     yield '<p class="quiet">Green: target box. Red: the best box that the detector found.</p>'
     for one in shown:
         prompt = one.asked.entry.prompt or "no prompt"
         yield f'<div class="card"><p><b>{escape(one.asked.entry.video)}</b> {escape(prompt)}</p>'
-        yield f'<p class="quiet">{escape(_figures_of(one, evaluation))}</p>{_strip(one, evaluation)}</div>'
+        yield f'<p class="quiet">{escape(_figures_of(one, evaluation))}</p>{_strip(one, evaluation)}'
+        yield f"{_player(one, evaluation, out)}</div>"
 
 
 def _figures_of(one: Measured, evaluation: Evaluation) -> str:
     names = evaluation.settings.titles()
     there = [(names.get(metric, metric), value) for metric, value in one.scores.video.items() if value is not None]
     return ", ".join(f"{name} {value:.3f}" for name, value in there)
+
+
+def _player(one: Measured, evaluation: Evaluation, out: Path | None) -> str:
+    """The video itself, where a browser can play it and it lies on this machine beside the report."""
+    path = Path(evaluation.videos, one.asked.entry.video)
+    if out is None or path.suffix not in (".mp4", ".webm", ".gif"):
+        return ""
+    link = escape(Path(os.path.relpath(path.absolute(), out.absolute())).as_posix())
+    if path.suffix == ".gif":
+        return f'<img alt="the video" src="{link}">'
+    return f'<video controls loop muted preload="none" width="{2 * TILE}" src="{link}"></video>'
 
 
 def _strip(one: Measured, evaluation: Evaluation) -> str:

@@ -11,7 +11,8 @@ from training.evaluation.answers import Answers
 from training.evaluation.clips import Asked, VideoFacts, Wanting, decoded, opened, video_sha256
 from training.evaluation.manifest import Entry
 from training.evaluation.paper import PROTOCOLS, Metric
-from training.evaluation.probes import Answer, Frames, Probe, probes
+from training.evaluation.probe import Answer, Frames, Probe
+from training.evaluation.probes import probes
 from training.evaluation.scores import NEEDS, Scores, scores_of
 from training.evaluation.settings import EvaluationSettings
 

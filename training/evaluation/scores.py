@@ -9,7 +9,7 @@ from training.evaluation import metrics
 from training.evaluation.clips import Asked
 from training.evaluation.metrics import Boxes, Values
 from training.evaluation.paper import Metric
-from training.evaluation.probes import Answer
+from training.evaluation.probe import Answer
 from training.evaluation.settings import EvaluationSettings
 
 DETECTED = "detected"

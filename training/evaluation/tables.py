@@ -32,41 +32,40 @@ def columns(protocol: Protocol) -> tuple[str, ...]:
     return (*protocol.metrics, *(EXTRA if {"mIoU", "CD"} & set(protocol.metrics) else ()))
 
 
-def rows(evaluations: Sequence[Evaluation]) -> list[Row]:
-    """The evaluations' rows; then the paper's, of other models, videos and prompts."""
-    protocol = PROTOCOLS[evaluations[0].protocol]
-    own: list[Row] = [(evaluation.name, estimates(evaluation)) for evaluation in evaluations]
+def rows(evaluation: Evaluation, beside: Sequence[Row] = ()) -> list[Row]:
+    """The evaluation's row and those beside it; then the paper's, of other models, videos and prompts."""
+    protocol = PROTOCOLS[evaluation.protocol]
+    own: list[Row] = [(evaluation.name, estimates(evaluation)), *beside]
     papers: list[Row] = [
         (f"{name} (paper)", dict(zip(protocol.metrics, values, strict=True))) for name, values in protocol.rows.items()
     ]
     return own + papers
 
 
-def markdown(evaluations: Sequence[Evaluation]) -> str:
+def markdown(evaluation: Evaluation, beside: Sequence[Row] = ()) -> str:
     """Title, table, footer."""
-    first = evaluations[0]
-    protocol = PROTOCOLS[first.protocol]
-    heads = _heads(first, protocol)
+    protocol = PROTOCOLS[evaluation.protocol]
+    heads = _heads(evaluation, protocol)
     lines = [
         "| System | " + " | ".join(heads) + " |",
         "|---" * (len(heads) + 1) + "|",
         *(
-            "| " + " | ".join([name, *(_shown(values.get(c), _other(first, c)) for c in columns(protocol))]) + " |"
-            for name, values in rows(evaluations)
+            "| " + " | ".join([name, *(_shown(values.get(c), _other(evaluation, c)) for c in columns(protocol))]) + " |"
+            for name, values in rows(evaluation, beside)
         ),
     ]
-    return "\n\n".join([f"### {protocol.title} ({protocol.table})", "\n".join(lines), footer(evaluations)]) + "\n"
+    return "\n\n".join([f"### {protocol.title} ({protocol.table})", "\n".join(lines), footer(evaluation)]) + "\n"
 
 
-def latex(evaluations: Sequence[Evaluation]) -> str:
-    """A tabular of booktabs, intervals small below the means."""
-    protocol = PROTOCOLS[evaluations[0].protocol]
-    heads = [_escaped(head) for head in _heads(evaluations[0], protocol)]
+def latex(evaluation: Evaluation, beside: Sequence[Row] = ()) -> str:
+    """A tabular of booktabs, intervals small behind the means."""
+    protocol = PROTOCOLS[evaluation.protocol]
+    heads = [_escaped(head) for head in _heads(evaluation, protocol)]
     body = []
-    for name, values in rows(evaluations):
-        cells = [_shown_latex(values.get(column), _other(evaluations[0], column)) for column in columns(protocol)]
+    for name, values in rows(evaluation, beside):
+        cells = [_shown_latex(values.get(column), _other(evaluation, column)) for column in columns(protocol)]
         body.append(" & ".join([_escaped(name), *cells]) + r" \\")
-    own = len(evaluations)
+    own = 1 + len(beside)
     lines = [
         r"\begin{tabular}{l" + "c" * len(heads) + "}",
         r"\toprule",
@@ -78,21 +77,18 @@ def latex(evaluations: Sequence[Evaluation]) -> str:
         r"\bottomrule",
         r"\end{tabular}",
     ]
-    notes = "\n".join(f"% {line}" for line in footer(evaluations).splitlines())
+    notes = "\n".join(f"% {line}" for line in footer(evaluation).splitlines())
     return "\n".join(lines) + f"\n{notes}\n"
 
 
-def footer(evaluations: Sequence[Evaluation]) -> str:
+def footer(evaluation: Evaluation) -> str:
     """How the figures came about: videos, intervals, and every choice on which the paper is silent."""
-    settings = evaluations[0].settings
-    counts = [
-        f"- {one.name}: {len(one.measured)} videos in {one.videos}; {len(one.faults)} faults" for one in evaluations
-    ]
     lines = [
-        *counts,
+        f"- {evaluation.name}: {len(evaluation.measured)} videos of {evaluation.videos}; "
+        f"{len(evaluation.faults)} faults",
         "- Brackets: 95 % interval of the mean, bootstrapped over videos. The paper's rows are of other videos; where "
         "another model stands in for the paper's, its figures bear the paper's name and cannot be compared.",
-        *choices(settings, PROTOCOLS[evaluations[0].protocol].metrics),
+        *choices(evaluation.settings, evaluation.metrics),
     ]
     return "\n".join(lines)
 

@@ -38,6 +38,13 @@ def add_verbs(verbs: Any) -> None:
     parser.add_argument("--set", action="append", default=[], metavar="A.B=C", help="a setting, laid over the recipe")
     parser.add_argument("--name", metavar="TEXT", help="of the system, in the tables (default: the folder's)")
     parser.add_argument("--out", metavar="FOLDER", help="for answers, tables and report (default: evaluation, in WHAT)")
+    parser.add_argument(
+        "--beside",
+        action="append",
+        default=[],
+        metavar="FOLDER",
+        help="another evaluation, as a row of the table",
+    )
     parser.add_argument("--json", action="store_true", help="the figures as JSON")
     made = parser.add_argument_group("of a run")
     made.add_argument(
@@ -165,7 +172,7 @@ def _maker(args: argparse.Namespace) -> "Maker":
         )
     step = args.step or max(checkpoints.steps(Storage.at(args.what)), default=None)
     opened = open_run(args.what, device, step)
-    return RunMaker(opened, {"run": args.what, "step": step}, args.steps, args.guidance_scale)
+    return RunMaker(opened, {"run": Storage.at(args.what).url, "step": step}, args.steps, args.guidance_scale)
 
 
 def _size(text: str) -> tuple[int, int]:
@@ -184,7 +191,7 @@ def _measured(
     stopping: Callable[[], bool],
 ) -> "Evaluation | None":
     from training.evaluation.manifest import read_manifest
-    from training.evaluation.results import write_results
+    from training.evaluation.results import row_of, write_results
     from training.evaluation.run import evaluate
 
     evaluation = evaluate(
@@ -199,7 +206,7 @@ def _measured(
         tell=_teller("measured"),
     )
     if evaluation is not None:
-        write_results(out, evaluation)
+        write_results(out, evaluation, [row_of(place, evaluation) for place in args.beside])
     return evaluation
 
 
@@ -213,13 +220,13 @@ def _teller(what: str) -> Callable[[int, int], None]:
 
 def _told(evaluation: "Evaluation", args: argparse.Namespace, place: str) -> int:
     """1 where something could not be measured."""
-    from training.evaluation.results import as_json
+    from training.evaluation.results import as_json, row_of
     from training.evaluation.tables import markdown
 
     if args.json:
         print(json.dumps(as_json(evaluation)))
     else:
-        print(markdown([evaluation]))
+        print(markdown(evaluation, [row_of(place, evaluation) for place in args.beside]))
         print(f"{len(evaluation.measured)} videos measured, {evaluation.asked_now} of them now: {place}")
     titles = evaluation.settings.titles()
     for fault in evaluation.faults:
