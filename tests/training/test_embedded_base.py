@@ -28,7 +28,7 @@ def training(tmp_path_factory: pytest.TempPathFactory) -> Training:
         vae_steps=2,
         images_steps=2,
         unet_steps=2,
-        vae=None,
+        start=None,
         batches={"batch_size": 2},
         end=None,
     )

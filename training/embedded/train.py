@@ -42,7 +42,7 @@ class Training:
     vae_steps: int
     images_steps: int
     unet_steps: int
-    vae: Path | None  # of one that is trained already
+    start: Path | None  # weights to begin with, whose VAE stays as it is
     batches: dict[str, Any]  # `batch_size` where it is another than each task's own
     end: float | None  # by the monotonic clock; as many steps as there is time for, instead of those above
 
@@ -55,7 +55,7 @@ class Training:
             return False
         known = self._encoded(vae)
         read = known, self.clips.captions()
-        if self._trained(ImagesTask(*read, self.images_steps, **self.batches), IMAGES_SHARE) is None:
+        if self._trained(ImagesTask(*read, self.images_steps, **self.batches), IMAGES_SHARE, self.start) is None:
             return False
         if self._trained(UnetTask(*read, self.unet_steps, **self.batches), 1.0) is None:
             return False
@@ -69,14 +69,14 @@ class Training:
         sheet(draw(base, PROMPTS)).save(path)
         return path
 
-    def _trained(self, task: Any, share: float) -> nn.Module | None:
+    def _trained(self, task: Any, share: float, start: Path | None = None) -> nn.Module | None:
         """The averaged network once its run is over, with its weights written; None where it was stopped."""
         if self.end is not None:
             pace = self._seconds_a_step(task)
             task.steps = max(1, int(share * (self.end - AFTER - time.monotonic()) / pace))
             print(f"{task.name}: {task.steps} steps of {pace:.4f} s", flush=True)
         task.warmup = min(task.warmup, task.steps // 10)
-        run = Run(task=task, runs=self.runs, device=self.device)
+        run = Run(task=task, runs=self.runs, device=self.device, start=start)
         if not run.train():
             print(f"{task.name}: stopped at step {run.step}; run the same command again to go on", file=sys.stderr)
             return None
@@ -84,9 +84,9 @@ class Training:
         return run.averaged
 
     def _vae(self) -> nn.Module | None:
-        """Trained, or the one that was given."""
-        if self.vae is not None:
-            return VaeTask(self.clips, 0).trained(self.vae).to(self.device)
+        """Trained, or the one to begin with."""
+        if self.start is not None:
+            return VaeTask(self.clips, 0).trained(self.start).to(self.device)
         some = replace(self.clips, count=min(self.clips.count, VAE_CLIPS))
         return self._trained(VaeTask(some, self.vae_steps, **self.batches), VAE_SHARE)
 
@@ -130,9 +130,9 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=2, help="processes that draw (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=2, help="of the training itself (default: %(default)s)")
     parser.add_argument("--vae-steps", type=int, default=1500, help="(default: %(default)s)")
-    parser.add_argument("--vae", type=Path, help="folder of weights whose VAE to take instead of training one")
+    parser.add_argument("--start", type=Path, help="weights to train on, whose VAE stays (default: fresh ones)")
     parser.add_argument("--images-steps", type=int, default=2200, help="(default: %(default)s)")
-    parser.add_argument("--unet-steps", type=int, default=1100, help="(default: %(default)s)")
+    parser.add_argument("--unet-steps", type=int, default=700, help="(default: %(default)s)")
     parser.add_argument("--batch-size", type=int, help="of all steps (default: each task's own, made for a CPU)")
     parser.add_argument("--seconds", type=float, help="for everything, instead of numbers of steps")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -145,7 +145,7 @@ def main() -> int:
         device=torch.device(args.device),
         vae_steps=args.vae_steps,
         images_steps=args.images_steps,
-        vae=args.vae,
+        start=args.start,
         unet_steps=args.unet_steps,
         batches={} if args.batch_size is None else {"batch_size": args.batch_size},
         end=time.monotonic() + args.seconds if args.seconds else None,

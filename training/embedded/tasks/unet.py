@@ -93,18 +93,13 @@ class ImagesTask:
         self.schedule = schedule()
 
     def network(self, runs: Path) -> nn.Module:  # noqa: ARG002 - other tasks start from a run
-        """Without its temporal layers, which add nothing yet."""
-        network = Denoising()
-        for module in temporal(network.unet):
-            module.requires_grad_(False)
-            module.forward = _tuple if isinstance(module, TransformerTemporalModel) else _same
-        return network
+        return _still(Denoising())
 
     def trained(self, weights: Path) -> nn.Module:
         network = Denoising()
         network.unet = UNet3DConditionModel.from_pretrained(weights / "unet", torch_dtype=torch.float32)
         network.text_encoder = CLIPTextModel.from_pretrained(weights / "text_encoder", dtype=torch.float32)
-        return network
+        return _still(network)
 
     def batch(self, step: int) -> dict[str, Tensor]:
         """`latents` float16 [B, C, F, h, w] and `tokens` [B, LONGEST]."""
@@ -165,6 +160,14 @@ class UnetTask(ImagesTask):
 
     def shown(self, latents: Tensor, rng: np.random.Generator) -> Tensor:  # noqa: ARG002 - all of them
         return latents
+
+
+def _still(network: Denoising) -> Denoising:
+    """Past its temporal layers, which keep what they know: a frame alone has no use for them."""
+    for module in temporal(network.unet):
+        module.requires_grad_(False)
+        module.forward = _tuple if isinstance(module, TransformerTemporalModel) else _same
+    return network
 
 
 def _same(hidden: Tensor, **_: object) -> Tensor:
