@@ -171,11 +171,11 @@ def test_previews_and_tensorboard_show_a_run_and_change_nothing_about_it(
     red = np.abs(pixels - COLOUR).sum(-1) < 60
     assert red[:, :24].any()
     assert np.array_equal(red[:, :24], red[:, 24:])
-    events = EventAccumulator(str(run / "tensorboard"))  # type: ignore[no-untyped-call]
-    events.Reload()  # type: ignore[no-untyped-call]
-    losses = {event.step: event.value for event in events.Scalars("loss")}  # type: ignore[no-untyped-call]
+    events = EventAccumulator(str(run / "tensorboard"))
+    events.Reload()
+    losses = {event.step: event.value for event in events.Scalars("loss")}
     assert losses == {moment.step: pytest.approx(moment.loss) for moment in log(whole)}
-    assert {"inside", "outside", "grad_norm", "lr", "data_wait"} <= {*events.Tags()["scalars"]}  # type: ignore[no-untyped-call]
+    assert {"inside", "outside", "grad_norm", "lr", "data_wait"} <= {*events.Tags()["scalars"]}
     assert_same_run(whole, run)
 
 
