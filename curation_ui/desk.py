@@ -37,12 +37,18 @@ class Desk:
             name = _free(_short(url), self._urls)
             self._urls[name] = url
             self._shown[name] = open_shown(url, name, blind=blind)
-        for shown in self._shown.values():
-            threading.Thread(target=lambda shown=shown: shown.stopped, daemon=True).start()
 
     def __getitem__(self, name: str) -> Shown:
         """Raises `KeyError`."""
         return self._shown[name]
+
+    def warm(self) -> None:
+        """Get ready, aside, what is asked for a moment after the first page: the clips that stopped, the search."""
+        threading.Thread(target=self._warm, daemon=True).start()
+
+    def _warm(self) -> None:
+        for shown in self._shown.values():
+            shown.warm()
 
     @property
     def shown(self) -> Mapping[str, Shown]:

@@ -64,8 +64,8 @@ class OwnShards:
         self.title = dataset.info.name
         self.storage = dataset.storage
         self.recipe = dataset.info.recipe
-        self.index = dataset.index.combine_chunks()
-        self.content = dict(zip(self.index["key"].to_pylist(), self.index["sha256"].to_pylist(), strict=True))
+        self.index = dataset.index
+        self.content = _Content(dataset)
 
     @property
     def table(self) -> pa.Table:
@@ -113,3 +113,19 @@ class OwnShards:
 
     def _value(self, row: int, column: str) -> Any:
         return self.index[column][row].as_py()
+
+
+class _Content(Mapping[str, str]):
+    """Content digest by key, looked up when it is asked for: few clips are judged in a minute."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self._dataset = dataset
+
+    def __getitem__(self, key: str) -> str:
+        return str(self._dataset.index["sha256"][self._dataset.row_of(key)].as_py())
+
+    def __iter__(self) -> Iterator[str]:
+        return (self._dataset.key_of(row) for row in range(len(self._dataset)))
+
+    def __len__(self) -> int:
+        return len(self._dataset)

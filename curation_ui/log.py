@@ -124,6 +124,8 @@ class Log:
     def seen(self, keys: Iterable[str], who: str | None) -> dict[str, Seen]:
         """What holds of these clips in the eyes of `who`."""
         keys = [key for key in keys if key in self._content]
+        if not keys:
+            return {}
         with self._lock:
             visible = {key: [event for event in self.of(key) if not self._is_hidden(event, who)] for key in keys}
             hidden = {key: sum(self._is_hidden(event, who) for event in self.of(key)) for key in keys}

@@ -13,7 +13,6 @@ from typing import TypeVar
 from platformdirs import user_cache_path
 
 from curation_ui.members import Place
-from pipeline.stages.packer import strip
 from shards import video
 from shards.storage import Storage
 from shards.video import Unreadable, VideoInfo
@@ -73,6 +72,8 @@ class Player:
 
     def strip(self, place: Place) -> Place:
         """Thumbnails side by side, for a tar that brings none. Raises `Unreadable`."""
+        from pipeline.stages.packer import strip  # loads many stages, which the page does without until now
+
         return self._kept(place, "jpg", lambda data: strip(data, len(times_of(data).pts)))
 
     def _kept(self, place: Place, suffix: str, make: Callable[[bytes], bytes]) -> Place:

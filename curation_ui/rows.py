@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from curation_ui.table import REVIEW
 from curation_ui.wire import ColumnInfo, Kind
-from shards import ledger, select, sidecar
+from shards import bare, ledger, select, sidecar
 from shards.storage import Storage
 
 INDEX = tuple(name for name in sidecar.SCHEMA.names if name != "pts")
@@ -37,13 +37,11 @@ def of_samples(index: pa.Table) -> pa.Table:
     """A row for each sample of an index (`INDEX` and `shard`)."""
     known = select.columns(index)
     rows = known.drop_columns([name for name in known.column_names if name in _HIDDEN])
-    first = pc.list_element(index["tracks"], 0) if index.num_rows else None
-    for name, values in (
-        ("subject.area", pc.struct_field(first, "area") if first is not None else pa.array([], pa.float64())),
-        ("subject.frames", _shares(first, index["num_frames"]) if first is not None else pa.array([], pa.float64())),
-    ):
-        rows = rows.append_column(name, values)
-    return rows
+    tracks = pc.list_flatten(index["tracks"])
+    starts = np.cumsum(bare.numbers(known["num_tracks"])) - bare.numbers(known["num_tracks"])  # of the first tracks
+    area, frames = (bare.numbers(pc.struct_field(tracks, name))[starts] for name in ("area", "frames"))
+    rows = rows.append_column("subject.area", bare.array(area))
+    return rows.append_column("subject.frames", bare.array(frames / bare.numbers(index["num_frames"])))
 
 
 def of_stopped(storage: Storage) -> pa.Table:
@@ -93,10 +91,6 @@ def _group(name: str, kind: Kind) -> str:
     if kind == "stopped" and name in _ENDING:
         return "ending"
     return "clip" if name in _CLIP else "score"
-
-
-def _shares(first: pa.ChunkedArray, num_frames: pa.ChunkedArray) -> pa.ChunkedArray:
-    return pc.divide(pc.cast(pc.struct_field(first, "frames"), pa.float64()), pc.cast(num_frames, pa.float64()))
 
 
 def _scores_of(storage: Storage, stopped: pa.Table) -> pa.Table:

@@ -10,7 +10,7 @@ _CACHED = 16  # searches that are kept, because a grid, its facets and its keys 
 
 
 class Search:
-    """An index over rows of texts. It is filled by a thread of its own; a search waits for that."""
+    """An index over rows of texts. It is filled by a thread of its own, from `start` or the first search on."""
 
     def __init__(self, texts: Iterable[tuple[str, ...]]) -> None:
         self._database = sqlite3.connect(":memory:", check_same_thread=False)
@@ -18,13 +18,20 @@ class Search:
         self._lock = threading.Lock()
         self._answers: OrderedDict[str, list[int]] = OrderedDict()
         self._filled = threading.Event()
-        threading.Thread(target=self._fill, args=(texts,), daemon=True).start()
+        self._filling = threading.Thread(target=self._fill, args=(texts,), daemon=True)
+
+    def start(self) -> None:
+        """Begin to fill the index, if that has not begun."""
+        with self._lock:
+            if self._filling.ident is None:
+                self._filling.start()
 
     def rows(self, text: str) -> list[int] | None:
         """Rows that hold every word of `text`, rising; None where it has no word."""
         query = match_of(text)
         if query is None:
             return None
+        self.start()
         self._filled.wait()
         with self._lock:
             if query not in self._answers:

@@ -14,17 +14,19 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from curation_ui.holdings import OwnShards
 from curation_ui.shown import Shown
 from curation_ui.wire import SegmentJob, SegmentRequest
-from pipeline.recipe import recipe_of
 from shards import video
 from shards.diff import mask_iou
 from shards.rle import Box, Rle, Size, decode
 from shards.sample import Track
 from shards.verdicts import Redrawn, Verdict, verdict
+
+if TYPE_CHECKING:
+    from pipeline.recipe import Recipe
 
 MOST_WAITING = 8
 """Jobs that wait for their turn; more are refused."""
@@ -74,7 +76,7 @@ class Segmenting:
         if request.sha256 != own.content[request.key]:
             raise ValueError(f"clip {request.key} is not what you saw any more; look at it again")
         _check(request, (said["height"], said["width"]), len(said["pts"]))
-        recipe = recipe_of(own.recipe)
+        recipe = _recipe(own.recipe)
         for name in ("segmenter", "tracker"):
             if getattr(recipe, name).model is None:
                 raise ValueError(f"the dataset's recipe, {recipe.name}, has no {name}; build with one that has")
@@ -180,13 +182,19 @@ def _opened(settings: str) -> tuple[Any, Any]:
     """The recipe's segmenter and tracker, with their weights."""
     from pipeline.models.deva_tracker import DevaSemiOnline, DevaTracker
 
-    recipe = recipe_of(json.loads(settings))
+    recipe = _recipe(json.loads(settings))
     tracker: Any = recipe.tracker.model
     if isinstance(tracker, DevaSemiOnline):  # which finds subjects by itself: here one is given
         shared = {name: getattr(tracker, name) for name in DevaTracker.model_fields}
         tracker = DevaTracker(**shared)
     assert recipe.segmenter.model is not None
     return recipe.segmenter.model.open(), tracker.open()
+
+
+def _recipe(settings: Mapping[str, Any]) -> "Recipe":
+    from pipeline.recipe import recipe_of  # loads every stage, which the page does without until now
+
+    return recipe_of(settings)
 
 
 def _boxes(request: SegmentRequest, size: Size) -> list[Box]:

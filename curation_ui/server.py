@@ -3,7 +3,6 @@
 import socket
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
@@ -42,9 +41,16 @@ class Server(uvicorn.Server):
     """Serves until SIGINT or SIGTERM, or until `should_exit` is set; requests under way are answered."""
 
     def __init__(self, app: ASGIApp, started: Callable[[], None] = lambda: None) -> None:
-        options: dict[str, Any] = {"access_log": False, "server_header": False, "proxy_headers": False}
-        patience = {"timeout_graceful_shutdown": 2}  # seconds
-        super().__init__(uvicorn.Config(app, log_level="warning", lifespan="off", **options, **patience))
+        config = uvicorn.Config(
+            app,
+            log_level="warning",
+            lifespan="off",
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_graceful_shutdown=2,  # seconds
+        )
+        super().__init__(config)
         self._told = started
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:

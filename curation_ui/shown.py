@@ -47,6 +47,11 @@ class Shown:
         """Clips that are no samples; read from the ledger when they are first asked for."""
         return Table(self._stopped_rows)
 
+    def warm(self) -> None:
+        """Get ready what takes a moment."""
+        self._search.start()
+        _ = self.stopped
+
     def table(self, kind: Kind) -> Table:
         return self.samples if kind == "samples" else self.stopped
 
@@ -213,7 +218,7 @@ class Shown:
         if self.log is None:
             return
         keys = [key for key in keys if key in self.holdings.content]
-        for viewer in viewers:
+        for viewer in viewers if keys else ():
             self.samples.decide(viewer, self._decided(self.log.seen(keys, viewer)))
 
     def _decided(self, seen: Mapping[str, Seen]) -> list[Decided]:

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from curation_ui.wire import Choice, FacetsRequest, Filter, Histogram, Query, State, Word, Words
+from shards import bare
 
 Found: TypeAlias = Sequence[int] | None  # rows that a search found, None: no search
 
@@ -48,9 +49,8 @@ class Table:
 
     def __init__(self, rows: pa.Table) -> None:
         self._database = duckdb.connect(":memory:", config=_SHUT)
-        numbered = rows.append_column("row", pa.array(np.arange(rows.num_rows), pa.int64()))
-        self._database.register("given", numbered)
-        self._database.execute("CREATE TABLE clips AS SELECT * FROM given")
+        self._database.register("given", rows)
+        self._database.execute("CREATE TABLE clips AS SELECT row_number() OVER () - 1 AS row, * FROM given")
         self._database.unregister("given")
         self._database.execute(
             "CREATE TABLE decided (viewer VARCHAR, row BIGINT, state VARCHAR, flagged VARCHAR, edited VARCHAR, "
@@ -164,7 +164,7 @@ class Table:
         seen, who = self._seen(viewer)
         with self._database.cursor() as cursor:
             if found is not None:
-                cursor.register("found", pa.table({"row": pa.array(found, pa.int64())}))
+                cursor.register("found", pa.table({"row": bare.array(np.asarray(found, np.int64))}))
                 seen += " SEMI JOIN found USING (row)"
             return cursor.execute(f"WITH seen AS ({seen}) {asked}", [*who, *values]).fetchall()
 

@@ -66,3 +66,4 @@ def _told(desk: Any, address: str) -> None:
     for name, shown in desk.shown.items():
         print(f"{name}: {len(shown.holdings):,} clips at {shown.holdings.storage.url}", file=sys.stderr)
     print(address, flush=True)
+    desk.warm()

@@ -14,7 +14,7 @@ from typing import Any, Self, TypeVar, overload
 import numpy as np
 import pyarrow as pa
 
-from shards import sidecar
+from shards import bare, sidecar
 from shards.entry import from_members
 from shards.sample import SCHEMA, Sample
 from shards.storage import Missing, Storage
@@ -86,7 +86,8 @@ class Dataset:
             parts = list(readers.map(lambda stem: _read_sidecar(storage, stem, columns), stems))
         tables = [table for _, table in parts]
         schema = pa.schema([sidecar.SCHEMA.field(name) for name in columns]).append(pa.field("shard", pa.string()))
-        return cls(storage, info, [s for s, _ in parts], pa.concat_tables([schema.empty_table(), *tables]))
+        index = pa.concat_tables(tables) if tables else schema.empty_table()
+        return cls(storage, info, [s for s, _ in parts], index)
 
     def __reduce__(self) -> tuple[Any, ...]:
         stems, columns = [shard.stem for shard in self.shards], self.index.column_names[:-1]
@@ -218,14 +219,14 @@ def _read_sidecar(storage: Storage, stem: str, columns: Sequence[str]) -> tuple[
         counts = f"{table.num_rows} rows for {about.num_samples} samples"
         raise ValueError(f"{storage.url}/{path} is damaged ({counts}); write its shard again")
     shard = Shard(stem=stem, num_samples=about.num_samples, bytes=about.tar_bytes, sha256=about.tar_sha256)
-    return shard, table.append_column("shard", pa.array([stem] * table.num_rows, pa.string()))
+    return shard, table.append_column("shard", bare.repeated(stem, table.num_rows))
 
 
 def _places(index: pa.Table) -> np.ndarray[Any, np.dtype[np.int64]]:
     """Where each member's data begins and ends in the tar: int64 [N, 2 * members]."""
     columns = []
     for prefix in sidecar.PLACES.values():
-        offset, size = (index[f"{prefix}_{what}"].to_numpy() for what in ("offset", "size"))
+        offset, size = (bare.numbers(index[f"{prefix}_{what}"]) for what in ("offset", "size"))
         columns += [offset, offset + size]
     return np.stack(columns, axis=1)
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from shards import sidecar
+from shards import bare, sidecar
 from shards.rle import Size
 from shards.sample import Sample, Track
 from shards.verdicts import Decision, Redrawn
@@ -163,7 +163,7 @@ def columns(index: pa.Table) -> pa.Table:
     if "tracks" in index.column_names:
         counts = pc.list_value_length(index["tracks"])
         nouns = pc.struct_field(pc.list_flatten(index["tracks"]), "noun").combine_chunks()
-        ends = pa.array(np.concatenate(([0], np.cumsum(np.asarray(counts)))), pa.int32())
+        ends = bare.array(np.concatenate(([0], np.cumsum(bare.numbers(counts)))).astype(np.int32))
         table = table.append_column("num_tracks", counts)
         table = table.append_column("nouns", pa.ListArray.from_arrays(ends, nouns))
     return _with_scores(table, index) if "scores" in index.column_names else table
@@ -174,23 +174,33 @@ def _with_scores(table: pa.Table, index: pa.Table) -> pa.Table:
     for name, values in _scores(index["scores"]).items():
         column = f"scores.{name}" if name.lower() in taken else name
         taken.add(column.lower())
-        table = table.append_column(column, pa.array(values, from_pandas=True))
+        table = table.append_column(column, bare.array(values))
     return table
 
 
 def _scores(column: pa.ChunkedArray) -> dict[str, NDArray[np.float64]]:
     """One [rows] for each score, NaN where a sample lacks it."""
     maps = column.combine_chunks()
-    offsets = np.asarray(maps.offsets)
+    offsets = bare.numbers(maps.offsets)
     rows = np.repeat(np.arange(len(maps)), np.diff(offsets))
     named = maps.keys[offsets[0] : offsets[-1]].dictionary_encode()
-    values = np.asarray(maps.items[offsets[0] : offsets[-1]], np.float64)
-    codes = np.asarray(named.indices)
+    values = bare.numbers(maps.items[offsets[0] : offsets[-1]])
+    names = named.dictionary.to_pylist()
+    codes = bare.numbers(named.indices)
+    # Sorted by name once, in small numbers that numpy sorts by their bytes, instead of looked through for every name.
+    order = np.argsort(codes.astype(np.uint16) if len(names) <= _FEW else codes, kind="stable")
+    ends = np.cumsum(np.bincount(codes, minlength=len(names)))
+    places = {
+        name: order[end - count : end] for name, end, count in zip(names, ends, np.diff(ends, prepend=0), strict=True)
+    }
     scores = {}
-    for code, name in sorted(enumerate(named.dictionary.to_pylist()), key=lambda pair: str(pair[1])):
+    for name in sorted(places, key=str):
         scores[str(name)] = np.full(len(maps), np.nan)
-        scores[str(name)][rows[codes == code]] = values[codes == code]
+        scores[str(name)][rows[places[name]]] = values[places[name]]
     return scores
+
+
+_FEW = 1 << 16
 
 
 def _matching(table: pa.Table, where: str) -> pa.Array:

@@ -119,7 +119,9 @@ def from_parquet(
     Raises `ValueError` where it is no sidecar, or of a later format.
     """
     try:
-        table = pq.read_table(io.BytesIO(data), columns=None if columns is None else list(columns), use_threads=False)
+        # Not `pq.read_table`, which loads pyarrow's datasets and with them pandas: a second before the first row.
+        file = pq.ParquetFile(io.BytesIO(data))
+        table = file.read(columns=None if columns is None else list(columns), use_threads=False)
         about = About.of_metadata(table.schema.metadata or {})
     except (pa.ArrowInvalid, OSError, KeyError) as error:
         raise ValueError(f"{where} is not a sidecar, or damaged ({error}); write its shard again") from None

@@ -56,7 +56,8 @@ class Client:
         return self.ask("GET", path, **headers)
 
     def post(self, path: str, value: Any, **headers: str) -> "Answer":
-        return self.ask("POST", path, json.dumps(value).encode(), **{"Content_Type": "application/json", **headers})
+        headers.setdefault("Content_Type", "application/json")
+        return self.ask("POST", path, json.dumps(value).encode(), **headers)
 
     def sign_in(self, who: str, token: str | None = None) -> "Answer":
         answer = self.post("/api/session", {"who": who, "token": token})

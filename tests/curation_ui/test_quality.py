@@ -19,7 +19,7 @@ from tests.curation_ui.conftest import Place, Serve
 )
 def test_wilsons_interval_has_the_published_ends(count: int, of: int, low: float, high: float) -> None:
     found = interval(count, of)
-    assert (found.low, found.high) == (pytest.approx(low, abs=1e-4), pytest.approx(high, abs=1e-4))
+    assert [found.low, found.high] == pytest.approx([low, high], abs=1e-4)
     assert found.share == count / of
 
 
@@ -75,7 +75,7 @@ def sample(place: Place, who: str | None = None, **asked: Any) -> Any:
 
 def test_a_sample_stays_the_same_while_it_is_reviewed(clips: Path, serve: Serve) -> None:
     place = serve(clips)
-    ann, asked = place.client("ann"), {"size": 6, "seed": 3}
+    ann, asked = place.client("ann"), dict[str, Any](size=6, seed=3)
     before = sample(place, **asked)
     assert before["rejected"]["of"] == 0
     rejected, renamed, accepted = before["keys"][:3]

@@ -16,10 +16,10 @@ def test_the_routes_are_those_of_the_table(reading: Place) -> None:
         for router in routers
         for route in router.routes
         if isinstance(route, APIRoute)
-        for method in route.methods
+        for method in route.methods or ()
     }
     byte_routes = {("GET", route.path) for route in media.media_routes(desk)}
-    promised = {(route.method, route.path): route for route in wire.ROUTES}
+    promised: dict[tuple[str, str], wire.Route] = {(route.method, route.path): route for route in wire.ROUTES}
     assert set(served) | byte_routes == set(promised)
     for place, route in served.items():
         answer, asked = promised[place].answer, promised[place].request
