@@ -10,9 +10,10 @@ import torch
 from diffusers import DDPMScheduler, UNet3DConditionModel
 from diffusers.models.resnet import TemporalConvLayer
 from diffusers.models.transformers.transformer_temporal import TransformerTemporalModel
+from diffusers.utils.constants import SAFETENSORS_WEIGHTS_NAME
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
-from transformers import CLIPTextModel
 
 from pipeline.embedded.tasks.task import TRAINING_SEED
 from training.embedded.tasks import words
@@ -97,8 +98,8 @@ class ImagesTask:
 
     def trained(self, weights: Path) -> nn.Module:
         network = Denoising()
-        network.unet = UNet3DConditionModel.from_pretrained(weights / "unet", torch_dtype=torch.float32)
-        network.text_encoder = CLIPTextModel.from_pretrained(weights / "text_encoder", dtype=torch.float32)
+        network.unet.load_state_dict(load_file(weights / "unet" / SAFETENSORS_WEIGHTS_NAME))
+        network.text_encoder.load_state_dict(load_file(weights / "text_encoder" / "model.safetensors"))
         return _still(network)
 
     def batch(self, step: int) -> dict[str, Tensor]:

@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 import torch
 from diffusers import AutoencoderKL
+from diffusers.utils.constants import SAFETENSORS_WEIGHTS_NAME
 from einops import rearrange
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.functional import l1_loss
 
@@ -50,7 +52,8 @@ class VaeTask:
         return network
 
     def trained(self, weights: Path) -> nn.Module:
-        network: nn.Module = AutoencoderKL.from_pretrained(weights / self.name, torch_dtype=torch.float32)
+        network = self.network(weights)
+        network.load_state_dict(load_file(weights / self.name / SAFETENSORS_WEIGHTS_NAME))
         return network
 
     def batch(self, step: int) -> Tensor:
