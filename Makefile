@@ -57,6 +57,8 @@ gallery: setup
 	cp out/gallery/one/*.png docs/sample.png
 	cp out/gallery/looks/rejections.png out/gallery/looks/motion.png docs/
 	$(BIN)/python -m pipeline.embedded.world docs/world.png
+	$(BIN)/dreamreel refilter out/gallery/dataset out/gallery/other --set rules.border.max=0.1
+	$(BIN)/python -m tests.curation_ui.browser.gallery out/gallery/dataset out/gallery/other docs
 
 clean:
 	rm -rf .venv out

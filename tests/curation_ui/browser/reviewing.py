@@ -63,7 +63,7 @@ def serving(*arguments: str | Path, port: int = 0, **environment: str) -> Iterat
 @contextmanager
 def looking(browser: Browser, server: Server, who: str = "ann", **settings: object) -> Iterator[Page]:
     """The page as `who` sees it, who has said the name; errors in its console fail the test."""
-    context = browser.new_context(viewport={"width": 1280, "height": 800}, **settings)  # type: ignore[arg-type]
+    context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **settings})  # type: ignore[arg-type]
     page = context.new_page()
     page.set_default_timeout(60_000)
     errors: list[str] = []

@@ -50,7 +50,7 @@ def test_no_violations(scheme: str, pages: dict[str, Page], axe: str) -> None:
         expect(page.get_by_role("heading", name=title).first).to_be_visible()
         expect_clean(page, axe, f"{path} in {scheme}")
     page.goto(root)
-    page.keyboard.press("Enter")
+    page.get_by_role("list", name="Clips").get_by_role("link").first.click()
     page.locator("canvas[data-frame]").wait_for()
     expect_clean(page, axe, f"a clip in {scheme}")
     for key, opened in (("n", "option"), ("Escape", None), ("?", "dialog")):

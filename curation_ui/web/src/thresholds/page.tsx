@@ -6,7 +6,9 @@ import { useEffect } from 'preact/hooks';
 import { api, get, post } from '../api.ts';
 import { useAnswer } from '../asked.ts';
 import { count, counted, measured } from '../numbers.ts';
+import { useColumns } from '../grid/facets.tsx';
 import type { PageProps } from '../pages.ts';
+import type { Kind } from '../review/clips.ts';
 import { Figure } from '../quality/page.tsx';
 import { written } from '../review/walk.ts';
 import { address, Link } from '../routing.tsx';
@@ -143,10 +145,15 @@ function Shape({ shapes, setting, value }: { shapes: Shapes[string] | undefined;
 }
 
 function useHistograms(dataset: string, columns: readonly string[]): Shapes {
-  const ask = (kind: 'samples' | 'stopped') =>
-    columns.length ? post<Facets>(api(dataset, 'facets'), { filter: { kind }, columns, bins: 60 }) : Promise.resolve(null);
-  const samples = useAnswer([dataset, columns, 'samples'], () => ask('samples')).value;
-  const stopped = useAnswer([dataset, columns, 'stopped'], () => ask('stopped')).value;
+  const known = {
+    samples: useColumns(dataset, 'samples').value ?? [],
+    stopped: useColumns(dataset, 'stopped').value ?? [],
+  };
+  const there = (kind: Kind) => columns.filter((name) => known[kind].some((column) => column.name === name));
+  const ask = async (kind: Kind) =>
+    there(kind).length ? post<Facets>(api(dataset, 'facets'), { filter: { kind }, columns: there(kind), bins: 60 }) : null;
+  const samples = useAnswer([dataset, there('samples')], () => ask('samples')).value;
+  const stopped = useAnswer([dataset, there('stopped')], () => ask('stopped')).value;
   const of = (answer: Facets | null, name: string) => answer?.facets.find((one) => one.column === name && one.kind === 'number');
   return Object.fromEntries(
     columns.map((name) => {
