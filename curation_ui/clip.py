@@ -30,8 +30,9 @@ def stopped_clip(shown: Shown, key: str) -> Clip:
     names = [column.name for column in shown.columns("stopped") if column.group == "score"]
     scores = {name: float(record[name]) for name in names if record[name] is not None}
     measured = record.get("measured")
+    story = shown.stopped_story(key)
     return Clip(
-        **_NOWHERE,
+        **{**_NOWHERE, **_story(story, f"/media/{shown.name}/stopped/{key}")},
         dataset=shown.name,
         key=key,
         kind="stopped",
@@ -40,9 +41,66 @@ def stopped_clip(shown: Shown, key: str) -> Clip:
         stage=record["stage"],
         why=record["why"],
         measured=None if measured is None else f"{measured:g}",
-        provenance={"video": record["video"], "outcome": record["outcome"]},
+        provenance={"video": record["video"], "outcome": record["outcome"]}
+        | {name: story[name] for name in ("start", "end", "first_frame", "source_sha256") if name in story},
         decision=_UNDECIDED,
     )
+
+
+def _story(story: Mapping[str, Any], address: str) -> dict[str, Any]:
+    """What a stopped clip shows of itself, as far as it came."""
+    caption = story.get("caption", "")
+    subject = story.get("subject") or next(iter(story.get("subjects", ())), "")
+    said = {"caption": caption, "stored_caption": caption, "subject": subject, "stored_subject": subject}
+    if "sha256" not in story:
+        return said
+    size = story["height"], story["width"]
+    times = [tick * story["time_base"][0] / story["time_base"][1] for tick in story["pts"]]
+    tracks = [_found_track(track, size) for track in story.get("tracks", ())]
+    return {
+        **said,
+        "mp4": f"{address}.mp4?v={story['sha256'][:16]}",
+        "codec": "h264",
+        "strip": f"{address}.jpg",
+        "masks": f"{address}.masks.json" if tracks else None,
+        "width": size[1],
+        "height": size[0],
+        "pts": story["pts"],
+        "time_base": tuple(story["time_base"]),
+        "fps": (len(times) - 1) / times[-1] if times[-1] else 0.0,
+        "duration": story["end"] - story["start"],
+        "caption_by": story.get("caption_author", ""),
+        "tracks": tracks or _detected(story, len(times)),
+    }
+
+
+def _found_track(track: Mapping[str, Any], size: Size) -> TrackInfo:
+    boxes = Track.of_masks(track["masks"], id=track["id"], noun=track["noun"], size=size).boxes
+    return TrackInfo(
+        id=track["id"],
+        noun=track["noun"],
+        dropped=False,
+        redrawn=False,
+        scores=track.get("scores", {}),
+        series=track.get("series", {}),
+        boxes=list(boxes),
+    )
+
+
+def _detected(story: Mapping[str, Any], num_frames: int) -> list[TrackInfo]:
+    """Detections of a clip that was not tracked: a box in one frame each."""
+    return [
+        TrackInfo(
+            id=number,
+            noun=found["noun"],
+            dropped=False,
+            redrawn=False,
+            scores={} if found["score"] is None else {"detector": found["score"]},
+            series={},
+            boxes=[tuple(found["box"]) if t == found["frame"] else None for t in range(num_frames)],
+        )
+        for number, found in enumerate(story.get("detections", ()), 1)
+    ]
 
 
 _NOWHERE: dict[str, Any] = {

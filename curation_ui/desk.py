@@ -36,7 +36,7 @@ class Desk:
         for url in urls:
             name = _free(_short(url), self._urls)
             self._urls[name] = url
-            self._shown[name] = open_shown(url, name, blind=blind)
+            self._shown[name] = open_shown(url, name, player, blind=blind)
 
     def __getitem__(self, name: str) -> Shown:
         """Raises `KeyError`."""
@@ -57,7 +57,7 @@ class Desk:
     def reload(self, name: str) -> Shown:
         """Open a dataset again, for what a build added."""
         with self._opening:
-            self._shown[name] = open_shown(self._urls[name], name, blind=self.blind)
+            self._shown[name] = open_shown(self._urls[name], name, self.player, blind=self.blind)
             return self._shown[name]
 
     def comparison(self, a: str, b: str) -> Comparison:

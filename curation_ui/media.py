@@ -15,6 +15,7 @@ from curation_ui.playing import Player
 from curation_ui.ranges import answer
 from curation_ui.segmenting import masks_of
 from curation_ui.shown import Shown
+from curation_ui.stopped import tracks_of
 from shards.video import Unreadable
 
 Find: TypeAlias = Callable[[str], Shown]  # a dataset by its short name; raises `KeyError`
@@ -41,6 +42,17 @@ def media_routes(desk: Desk) -> list[Route]:
     async def redrawn(request: Request) -> Response:
         return await to_thread.run_sync(_redrawn, desk, request.path_params["dataset"], request.path_params["job"])
 
+    async def stopped_video(request: Request) -> Response:
+        return await _served(request, lambda: (_stopped(request, find), "video/mp4", {}))
+
+    async def stopped_strip(request: Request) -> Response:
+        return await _served(request, lambda: (player.strip(_stopped(request, find)), "image/jpeg", {}))
+
+    async def stopped_masks(request: Request) -> Response:
+        return await to_thread.run_sync(
+            _stopped_masks, find, request.path_params["dataset"], request.path_params["key"]
+        )
+
     async def shown_in_study(request: Request) -> Response:
         return await _served(request, lambda: _in_study(desk, request.scope["who"], **request.path_params))
 
@@ -49,6 +61,9 @@ def media_routes(desk: Desk) -> list[Route]:
         ("/media/{dataset}/{key}.jpg", strip),
         ("/media/{dataset}/{key}.masks.json", masks),
         ("/media/{dataset}/segment/{job}.masks.json", redrawn),
+        ("/media/{dataset}/stopped/{key}.mp4", stopped_video),
+        ("/media/{dataset}/stopped/{key}.jpg", stopped_strip),
+        ("/media/{dataset}/stopped/{key}.masks.json", stopped_masks),
         ("/study/{task}/{file}", shown_in_study),
     ]
     return [Route(path, endpoint, methods=["GET"]) for path, endpoint in serve]
@@ -110,6 +125,21 @@ def _redrawn(desk: Desk, dataset: str, name: str) -> Response:
         return JSONResponse(masks_of(desk.segmenting.job(desk[dataset], name)), headers=CHECKED)
     except KeyError:
         raise HTTPException(404, "there is no such segmentation") from None
+
+
+def _stopped(request: Request, find: Find) -> Place:
+    return find(request.path_params["dataset"]).stopped_video(request.path_params["key"])
+
+
+def _stopped_masks(find: Find, dataset: str, key: str) -> Response:
+    """As a shard has them, of the tracks that were found before the clip stopped."""
+    try:
+        record = find(dataset).stopped_story(key)
+    except KeyError:
+        raise HTTPException(404, "there is no such clip") from None
+    if "sha256" not in record:
+        raise HTTPException(404, "it stopped before it was encoded")
+    return JSONResponse({"size": [record["height"], record["width"]], "tracks": tracks_of(record)}, headers=CHECKED)
 
 
 def _in_study(desk: Desk, who: str | None, task: str, file: str) -> Found:

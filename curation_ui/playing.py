@@ -52,7 +52,7 @@ class Player:
     """Looks into videos, and keeps proxies and thumbnails in a folder, by content. May be asked from threads."""
 
     def __init__(self, folder: Path | None = None) -> None:
-        self._cache = Storage.at(folder or user_cache_path("dreamreel") / "page")
+        self.cache = Storage.at(folder or user_cache_path("dreamreel") / "page")
         self._formats = _Memory[Format]()
         self._times = _Memory[Times]()
         self._busy: dict[str, threading.Lock] = {}
@@ -79,9 +79,9 @@ class Player:
     def _kept(self, place: Place, suffix: str, make: Callable[[bytes], bytes]) -> Place:
         name = f"{hashlib.sha256(place.tag.encode()).hexdigest()}.{suffix}"
         with self._alone(name):
-            if not self._cache.exists(name):
-                self._cache.write(name, make(_whole(place)))
-        return Place(storage=self._cache, path=name, offset=0, size=self._cache.size(name), tag=f"{place.tag}-{suffix}")
+            if not self.cache.exists(name):
+                self.cache.write(name, make(_whole(place)))
+        return Place(storage=self.cache, path=name, offset=0, size=self.cache.size(name), tag=f"{place.tag}-{suffix}")
 
     @contextmanager
     def _alone(self, name: str) -> Iterator[None]:

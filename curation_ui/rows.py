@@ -49,7 +49,7 @@ def of_stopped(storage: Storage) -> pa.Table:
     ended = ledger.ended(storage)
     stopped = ended.filter(pc.not_equal(ended["outcome"], "kept"))
     scores = select.columns(_scores_of(storage, stopped)).drop_columns(["clip", "stage", "at"])
-    plain = {"key": "clip", "video": "video", "stage": "stage", "outcome": "outcome", "why": "why"}
+    plain = {"key": "clip", "video": "video", "stage": "stage", "outcome": "outcome", "why": "why", "shard": "shard"}
     rows = pa.table({name: stopped[column] for name, column in plain.items()})
     measured = [_number(value) for value in stopped["value"].to_pylist()]
     rows = rows.append_column("measured", pa.array(measured, pa.float64()))

@@ -13,7 +13,10 @@ from curation_ui import rows
 from curation_ui.foreign import ForeignTars
 from curation_ui.holdings import Holdings, OwnShards
 from curation_ui.log import Log, Seen
+from curation_ui.members import Place
+from curation_ui.playing import Player
 from curation_ui.search import Search, matches
+from curation_ui.stopped import StoppedClips
 from curation_ui.table import Decided, Found, Table
 from curation_ui.thresholds import Judged, asked_by, rules_of
 from curation_ui.wire import Card, ColumnInfo, FacetsRequest, Filter, Histogram, Kind, Query, State, Word, Words
@@ -31,12 +34,13 @@ _MEASURES = ("duration", "fps", "num_frames", "width", "height", "num_tracks")
 class Shown:
     """One dataset under a short name."""
 
-    def __init__(self, name: str, holdings: Holdings, *, blind: bool) -> None:
+    def __init__(self, name: str, holdings: Holdings, player: Player, *, blind: bool) -> None:
         self.name = name
         self.holdings = holdings
         self.rules = rules_of(holdings.recipe)
         self.log = Log(holdings.storage, holdings.content, blind=blind) if holdings.why_not is None else None
         self._grid = holdings.table
+        self._stopped_clips = StoppedClips(holdings.storage, holdings.recipe, player.cache)
         self.samples = Table(self._grid)
         self._search = Search(holdings.texts())
         self._viewers: set[str] = set()
@@ -179,6 +183,15 @@ class Shown:
         """Of samples, then of the clips that stopped."""
         return [*self._grid["key"].to_pylist(), *self._stopped_rows["key"].to_pylist()]
 
+    def stopped_story(self, key: str) -> dict[str, Any]:
+        """What the stages added to a clip before it stopped. Raises `KeyError`."""
+        row = self.stopped_record(key)
+        return self._stopped_clips.record(row["shard"], row["video"], key)
+
+    def stopped_video(self, key: str) -> Place:
+        """Raises `KeyError`, and `Unreadable` where there is none or the source is gone."""
+        return self._stopped_clips.place(self.stopped_story(key))
+
     @cached_property
     def _stopped_numbers(self) -> dict[str, int]:
         return {key: row for row, key in enumerate(self._stopped_rows["key"].to_pylist())}
@@ -196,7 +209,9 @@ class Shown:
 
     def _card(self, kind: Kind, row: int, record: Mapping[str, Any], sort: str | None) -> Card:
         place = self.holdings.strip(row) if kind == "samples" else None
-        strip = None if kind == "stopped" else self.url(row, "jpg", place.tag if place else "made")
+        strip = (
+            self.url(row, "jpg", place.tag if place else "made") if kind == "samples" else self._stopped_strip(record)
+        )
         measured = record.get("measured")
         return Card.model_validate(
             {
@@ -213,6 +228,11 @@ class Shown:
                 "strip": strip,
             }
         )
+
+    def _stopped_strip(self, record: Mapping[str, Any]) -> str | None:
+        """None for what stopped before it was a clip."""
+        pictured = record["stage"] not in ("source", "cutter", "encoder")
+        return f"/media/{self.name}/stopped/{record['key']}.jpg" if pictured else None
 
     def _decide(self, keys: Iterable[str], viewers: Iterable[str]) -> None:
         if self.log is None:
@@ -232,12 +252,12 @@ class Shown:
         return [_decided(numbers[key], one, texts.get(key)) for key, one in seen.items()]
 
 
-def open_shown(url: str, name: str, *, blind: bool) -> Shown:
+def open_shown(url: str, name: str, player: Player, *, blind: bool) -> Shown:
     """A dataset of ours where there is a dataset.json, else the foreign tars of a folder. Raises `ValueError`."""
     storage = Storage.at(url)
     holdings: Holdings
     holdings = OwnShards(Dataset.open(url, rows.INDEX)) if storage.exists(INFO) else ForeignTars(storage)
-    return Shown(name, holdings, blind=blind)
+    return Shown(name, holdings, player, blind=blind)
 
 
 def _decided(row: int, seen: Seen, texts: Mapping[str, str] | None) -> Decided:

@@ -591,6 +591,9 @@ ROUTES = (
     Route("GET", "/media/{dataset}/{key}.mp4", None, None, "the video, by byte ranges"),
     Route("GET", "/media/{dataset}/{key}.jpg", None, None, "thumbnails side by side"),
     Route("GET", "/media/{dataset}/{key}.masks.json", None, None, "all masks as run lengths"),
+    Route("GET", "/media/{dataset}/stopped/{key}.mp4", None, None, "of a clip that is no sample, out of its source"),
+    Route("GET", "/media/{dataset}/stopped/{key}.jpg", None, None, "its thumbnails"),
+    Route("GET", "/media/{dataset}/stopped/{key}.masks.json", None, None, "masks that were found before it stopped"),
     Route("GET", "/study/{task}/{file}", None, None, "what a task shows"),
     Route("GET", "/media/{dataset}/segment/{job}.masks.json", None, None, "those of a new segmentation"),
 )

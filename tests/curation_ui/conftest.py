@@ -53,7 +53,7 @@ class Client:
             connection.close()
 
     def get(self, path: str, **headers: str) -> "Answer":
-        return self.ask("GET", path, **headers)
+        return self.ask("GET", path, None, **headers)
 
     def post(self, path: str, value: Any, **headers: str) -> "Answer":
         headers.setdefault("Content_Type", "application/json")
