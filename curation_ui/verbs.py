@@ -50,15 +50,15 @@ def _review(args: argparse.Namespace) -> int:
     if not args.datasets and not args.study:
         raise ValueError("review needs a DATASET, or --study NAME=FOLDER for each method of a user study")
     study = Study(parse_methods(args.study), args.votes) if args.study else None
-    listening = listen(args.host, args.port)
-    desk = Desk(args.datasets, Player(), blind=args.blind, train_recipe=args.recipe, study=study)
-    name = args.allow_host[0] if args.allow_host else args.host
-    shown = f"[{name}]" if ":" in name else name
-    address = f"http://{shown}:{listening.getsockname()[1]}/" + (f"#token={token}" if token else "")
-    try:
-        Server(application(desk, door), started=lambda: _told(desk, address)).run([listening])
-    finally:
-        desk.segmenting.close()
+    with listen(args.host, args.port) as listening:
+        desk = Desk(args.datasets, Player(), blind=args.blind, train_recipe=args.recipe, study=study)
+        name = args.allow_host[0] if args.allow_host else args.host
+        shown = f"[{name}]" if ":" in name else name
+        address = f"http://{shown}:{listening.getsockname()[1]}/" + (f"#token={token}" if token else "")
+        try:
+            Server(application(desk, door), started=lambda: _told(desk, address)).run([listening])
+        finally:
+            desk.segmenting.close()
     return 0
 
 
