@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from playwright.sync_api import Browser, Page
 
@@ -24,19 +25,21 @@ def find_browser() -> str | None:
 class Server:
     """`dreamreel review` on a free port of this machine."""
 
-    def __init__(self, *arguments: str | Path, port: int = 0, **environment: str) -> None:
-        command = [sys.executable, "-m", "dreamreel", "review", "--port", str(port), *map(str, arguments)]
-        self.process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | environment
-        )
+    def __init__(self, *arguments: str | Path, **environment: str) -> None:
+        self._arguments, self._environment = [*map(str, arguments)], os.environ | environment
+        self._port = 0
+        self.start()
+
+    def start(self) -> None:
+        """Start it; after a kill anew, on the port that it had."""
+        command = [sys.executable, "-m", "dreamreel", "review", "--port", str(self._port), *self._arguments]
+        pipes: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        self.process = subprocess.Popen(command, env=self._environment, **pipes)
         assert self.process.stdout
         self.url = self.process.stdout.readline().strip()
         if not self.url.startswith("http"):
             raise RuntimeError(f"the server did not start: {self.process.communicate()[1]}")
-
-    @property
-    def port(self) -> int:
-        return int(self.url.split("#")[0].rstrip("/").rpartition(":")[2])
+        self._port = int(self.url.split("#")[0].rstrip("/").rpartition(":")[2])
 
     def kill(self) -> None:
         """As the system does it when memory runs out."""
@@ -52,8 +55,8 @@ class Server:
 
 
 @contextmanager
-def serving(*arguments: str | Path, port: int = 0, **environment: str) -> Iterator[Server]:
-    server = Server(*arguments, port=port, **environment)
+def serving(*arguments: str | Path, **environment: str) -> Iterator[Server]:
+    server = Server(*arguments, **environment)
     try:
         yield server
     finally:

@@ -149,7 +149,7 @@ export class Desk {
   /** Fetch the clips beside this one, and have their first pictures decoded. */
   private async prepare(): Promise<void> {
     const { walk, opened } = this;
-    if (!walk || !opened) return;
+    if (!walk || !opened || !showing.peek().ahead) return;
     const places = [...Array.from({ length: BEHIND }, (_, n) => this.at.value + n + 1), this.at.value - 1];
     const keys = await Promise.all(places.map((at) => walk.key(at)));
     const clips = await Promise.all(keys.filter((key) => key !== null).map((key) => clipAt(opened.dataset, key, opened.kind)));

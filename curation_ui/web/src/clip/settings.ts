@@ -6,6 +6,7 @@ export interface Showing {
   outline: boolean;
   boxes: boolean;
   autoplay: boolean;
+  ahead: boolean; // the clips beside the one on show are made ready
   rate: number;
 }
 
@@ -13,7 +14,7 @@ export const RATES = [0.25, 0.5, 1, 2, 4];
 
 const PLACE = 'dreamreel.showing';
 const still = matchMedia('(prefers-reduced-motion: reduce)').matches;
-const DEFAULT: Showing = { fill: true, outline: true, boxes: false, autoplay: !still, rate: 1 };
+const DEFAULT: Showing = { fill: true, outline: true, boxes: false, autoplay: !still, ahead: true, rate: 1 };
 
 export const showing = signal<Showing>(kept());
 

@@ -126,7 +126,7 @@ export function Toggle({ label, on, set }: { label: string; on: boolean; set: (o
 
 /** Keys of the picture. */
 export function stageKeys({ player }: Desk) {
-  const { fill, outline, boxes, autoplay } = showing.peek();
+  const { fill, outline, boxes, autoplay, ahead } = showing.peek();
   return [
     { keys: [' '], does: 'play or pause', run: () => player.toggle() },
     { keys: ['ArrowRight'], does: 'next frame', run: () => player.step(1) },
@@ -140,6 +140,7 @@ export function stageKeys({ player }: Desk) {
     { keys: ['b'], does: 'boxes on or off', run: () => change({ boxes: !boxes }) },
     { keys: [','], does: 'slower', run: () => faster(-1) },
     { keys: ['.'], does: 'faster', run: () => faster(1) },
+    { keys: ['w'], does: 'make the next clips ready, or not, which spares a slow line', run: () => change({ ahead: !ahead }) },
     { keys: ['l'], does: 'play each clip as it comes, or not', run: () => change({ autoplay: !autoplay }) },
   ];
 }

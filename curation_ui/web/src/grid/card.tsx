@@ -13,7 +13,7 @@ interface Props {
 export function Card({ card, to, valueLabel }: Props) {
   const length = card.duration === null ? '' : `${card.duration.toFixed(1)} s`;
   return (
-    <Link to={to} class={`card ${card.state}`} label={spoken(card)}>
+    <Link to={to} class={`card ${card.state}`}>
       {card.strip && card.width && card.height ? (
         <Strip url={card.strip} aspect={card.width / card.height} />
       ) : (
@@ -21,7 +21,11 @@ export function Card({ card, to, valueLabel }: Props) {
       )}
       <Marks card={card} />
       <div class="about">
-        <strong>{card.subject || card.why}</strong>
+        <strong>
+          {card.subject || card.why}
+          {card.state !== 'open' && <span class="hidden">, {card.state}</span>}
+          {card.flagged && <span class="hidden">, flagged</span>}
+        </strong>
         <span class="number">
           {valueLabel && card.value !== null ? `${valueLabel} ${measured(card.value)}` : length}
         </span>
@@ -66,9 +70,4 @@ export function Strip({ url, aspect }: { url: string; aspect: number }) {
       />
     </div>
   );
-}
-
-function spoken(card: Info): string {
-  const said = [card.subject, card.caption, card.state === 'open' ? '' : card.state, card.flagged ? 'flagged' : ''];
-  return [...said, card.why && `stopped by ${card.why}`].filter(Boolean).join(', ');
 }

@@ -106,7 +106,7 @@ function Queue({ dataset, queue }: { dataset: string; queue: readonly Disagreeme
           const to = address(`/clip/${one.key}`, { dataset: named ? dataset : null, view: at >= 0 ? view : null, at: at > 0 ? at : null });
           return (
             <li key={one.key}>
-              <Link to={to} label={`${one.subject}: ${one.caption}`}>
+              <Link to={to}>
                 {one.strip && <Strip url={one.strip} aspect={16 / 9} />}
                 <span>
                   <strong>{one.subject}</strong>
