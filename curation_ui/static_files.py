@@ -13,6 +13,7 @@ from starlette.responses import Response
 FOLDER = Path(__file__).parent / "static"
 
 _PACKED = ("text/", "application/json", "application/javascript", "image/svg")
+_OTHERS = ("api/", "media/", "study/")  # addresses of data: what is none of those there are is no place in the page
 _MISSING = b"""<!doctype html><meta charset="utf-8"><title>dreamreel</title>
 <p>The page is not built. Run <code>make page</code> in the checkout, or install dreamreel from its package.</p>
 """
@@ -36,7 +37,8 @@ class StaticFiles:
 
     async def __call__(self, request: Request) -> Response:
         path = request.path_params["path"]
-        file = self._files.get(path) or (self._page if "." not in path.rpartition("/")[2] else None)
+        a_place = "." not in path.rpartition("/")[2] and not path.startswith(_OTHERS)
+        file = self._files.get(path) or (self._page if a_place else None)
         if file is None:
             raise HTTPException(404, "there is no such file")
         kept = "public, max-age=31536000, immutable" if path.startswith("assets/") else "no-cache"
