@@ -11,6 +11,9 @@ from shards import Dataset, Storage, sidecar
 from shards.entry import run_lengths
 
 
+_SAID = ("caption", "subject", "width", "height", "pts", "time_base", "tracks", "scores", "provenance")
+
+
 class Holdings(Protocol):
     """One dataset as the page reads it; it stays as it was when opened."""
 
@@ -93,10 +96,12 @@ class OwnShards:
 
     def description(self, row: int) -> dict[str, Any]:
         said = object_in(text_at(self._place(row, "json", "")))
-        if said.get("key") != self.dataset.key_of(row):
-            raise ValueError(
-                f"the description of {self.dataset.key_of(row)} is of {said.get('key')}; run shards verify"
-            )
+        key = self.dataset.key_of(row)
+        if said.get("key") != key:
+            raise ValueError(f"the description of {key} is of {said.get('key')}; run `dreamreel shards verify`")
+        missing = [name for name in _SAID if name not in said]
+        if missing:
+            raise ValueError(f"the description of {key} lacks {', '.join(missing)}; run `dreamreel shards verify`")
         return said
 
     def track_masks(self, row: int) -> dict[int, tuple[str | None, ...]]:
