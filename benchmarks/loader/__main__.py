@@ -24,10 +24,10 @@ from pipeline.embedded.world import World
 FRAMES, RATE = 96, 16.0  # a window of such a clip is decoded with stride 2
 
 PARTS: Mapping[str, Callable[[str, argparse.Namespace], list[Line]]] = {
-    "stream": streams,
     "reading": reading,
     "decoding": decoding,
     "waiting": waiting,
+    "stream": streams,
 }
 
 
@@ -40,18 +40,23 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder for the results")
     args = parser.parse_args()
     cv2.setNumThreads(1)
+    lines: list[Line] = []
     with tempfile.TemporaryDirectory() as folder:
         write_clips(Path(folder), World(size=SIZE, num_frames=FRAMES, frame_rate=RATE), args.clips)
-        lines = [line for name in args.parts or PARTS for line in PARTS[name](folder, args)]
+        for name in args.parts or PARTS:
+            lines += PARTS[name](folder, args)
+            _write(lines, args)  # a later part may be stopped
+    print(table(lines))
+
+
+def _write(lines: list[Line], args: argparse.Namespace) -> None:
     settings = {"clips": args.clips, "rounds": args.rounds, "workers": args.workers, "size": SIZE, "frames": FRAMES}
-    text = table(lines)
-    print(text)
-    args.out.mkdir(parents=True, exist_ok=True)
     said = {**where(), "settings": settings}
     rows = [{name: value for name, value in vars(line).items() if value is not None} for line in lines]
+    args.out.mkdir(parents=True, exist_ok=True)
     (args.out / "loader.json").write_text(json.dumps({**said, "lines": rows}, indent=1) + "\n")
     head = f"# Loader\n\n{__doc__.splitlines()[0]}\n\n`python -m benchmarks.loader`: {json.dumps(said)}"
-    (args.out / "loader.md").write_text(f"{head}\n\n{text}\n")
+    (args.out / "loader.md").write_text(f"{head}\n\n{table(lines)}\n")
 
 
 if __name__ == "__main__":
