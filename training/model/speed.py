@@ -44,7 +44,8 @@ class SpeedSettings(Settings):
 
 def sped_up(model: DreamVideo2, settings: SpeedSettings) -> DreamVideo2:
     """The same model, which now runs as the settings say."""
-    model.unet.to(settings.dtype)
+    if model.unet.dtype != settings.dtype:
+        model.unet.to(settings.dtype)
     if settings.channels_last:
         _lay_channels_last(model)
     if settings.compile:
