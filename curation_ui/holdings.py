@@ -10,7 +10,6 @@ from curation_ui.members import Place, inflated, object_in, text_at
 from shards import Dataset, Storage, sidecar
 from shards.entry import run_lengths
 
-
 _SAID = ("caption", "subject", "width", "height", "pts", "time_base", "tracks", "scores", "provenance")
 
 

@@ -4,7 +4,7 @@ import json
 import shlex
 import threading
 from collections import Counter, OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -65,13 +65,13 @@ def rules_of(recipe: Mapping[str, Any]) -> Rules:
     return Rules.model_validate(known)
 
 
-def settings_of(rules: Rules) -> list[RuleSetting]:
-    """Every threshold with its value, the default's where the rule is off."""
+def settings_of(rules: Rules, measured: Container[str]) -> list[RuleSetting]:
+    """Every threshold with its value, the default's where the rule is off; `measured`: columns that there are."""
     return [
         RuleSetting(
             name=setting.name,
             rule=_rule(setting),
-            column=setting.score,
+            column=setting.score if setting.score in measured else None,
             side="low" if setting.side == "low" else "high",
             value=_value(rules, setting),
             lowest=setting.lowest,

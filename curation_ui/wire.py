@@ -384,7 +384,7 @@ class Agreement(Wire):
 class RuleSetting(Wire):
     name: str  # "size.area.0": lowest of a range; "motion.max_iou"
     rule: str  # "size"
-    column: str | None  # the value it is about, for a histogram
+    column: str | None  # the value it is about, for a histogram; None: nobody measured it
     side: Literal["low", "high"]  # keeps what is above, or what is below
     value: float  # of the dataset's recipe, or the rule's default where the recipe has it off
     lowest: float  # of a slider

@@ -41,7 +41,8 @@ def _thresholds(router: APIRouter, desk: Desk) -> None:
 
     @router.get("/{dataset}/rules")
     def rules(dataset: str) -> wire.Rules:
-        return wire.Rules(settings=thresholds.settings_of(shown(dataset).rules))
+        one = shown(dataset)
+        return wire.Rules(settings=thresholds.settings_of(one.rules, one.samples.kinds))
 
     @router.post("/{dataset}/thresholds")
     def under(dataset: str, asked: wire.ThresholdsRequest) -> wire.Thresholds:

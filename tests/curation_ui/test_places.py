@@ -9,6 +9,7 @@ import fsspec
 import pytest
 
 from shards import Dataset, DatasetInfo, Storage, write_info
+from shards.entry import canonical_json
 from tests.curation_ui.conftest import Serve, sample, write_dataset
 
 
@@ -71,7 +72,7 @@ def test_a_clip_whose_description_is_damaged_is_told(tmp_path: Path, serve: Serv
     tar = path / "shards/clips-000000.tar"
     data = bytearray(tar.read_bytes())
     place = slice(row["json_offset"], row["json_offset"] + row["json_size"])
-    text = json.dumps(damage(json.loads(data[place]))).encode()
+    text = canonical_json(damage(json.loads(data[place])))
     data[place] = text.ljust(row["json_size"])[: row["json_size"]]
     tar.write_bytes(data)
     answer = serve(path).client().get(f"/api/clips/clips/{row['key']}")

@@ -39,8 +39,8 @@ def test_every_number_of_every_rule_about_one_clip_has_a_slider() -> None:
 def test_a_slider_stops_what_lies_on_its_side(setting: Any) -> None:
     rule = setting.name.partition(".")[0]
     rules = Rules.model_validate({rule: {}})
-    (said,) = [one for one in settings_of(rules) if one.name == setting.name]
-    assert said.on
+    (said,) = [one for one in settings_of(rules, {setting.score}) if one.name == setting.name]
+    assert (said.on, said.column) == (True, setting.score)
     assert said.lowest <= said.value <= said.highest
     good = {one.score: 0.5 for one in SETTINGS} | {
         "count": 1.0,
@@ -94,6 +94,11 @@ def test_other_thresholds_keep_what_the_rules_keep_clip_by_clip(reading: Place) 
         assert (found["kept"], found["unknown"]) == (len(kept), len(unknown - broken))
         assert set(found["gained_keys"]) == kept - set(samples)
         assert set(found["lost_keys"]) == set(samples) - kept
+
+
+def test_a_score_that_nobody_measured_has_no_histogram(reading: Place) -> None:
+    said = {one["name"]: one["column"] for one in reading.client().get("/api/clips/rules").json["settings"]}
+    assert (said["border.max"], said["text.max"]) == ("border", None)
 
 
 def test_a_rule_that_is_off_stops_nothing(reading: Place) -> None:
