@@ -21,7 +21,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from benchmarks.intervals import Estimate, mean, share
@@ -31,7 +30,7 @@ from shards.rle import Size
 from training.evaluation.clips import decoded
 from training.evaluation.likeness import region
 from training.evaluation.manifest import Entry, read_manifest
-from training.evaluation.metrics import cosines
+from training.evaluation.metrics import Features, cosines
 from training.evaluation.paper import PROTOCOLS
 from training.evaluation.practice_suite import SEED, practice_items
 from training.evaluation.probe import Probe
@@ -100,29 +99,39 @@ def truth(folder: Path, count: int, rounds: int) -> Iterator[Row]:  # noqa: ARG0
 
 
 def stand_ins(folder: Path, count: int, rounds: int) -> Iterator[Row]:  # noqa: ARG001 - there is nothing to repeat
-    """Each video with what it was asked for, and with what the next one of another look was asked for."""
-    size = (96, 160)
-    entries = practice_videos(folder, count, size)
-    items = practice_items(count, size, FRAMES)
+    """Each video with what it was asked for, and with what others of another noun were asked for."""
+    entries = practice_videos(folder, count, SPEED_SIZE)
+    items = practice_items(count, SPEED_SIZE, FRAMES)
     videos = [decoded(folder / entry.video)[0] for entry in entries]
-    looks = [item.scene.actors[0].look for item in items]
-    pairs = [(n, m) for n in range(count) for m in [(n + 1) % count] if looks[n].noun != looks[m].noun]
+    nouns = [item.noun for item in items]
     settings = load_settings("embedded")
     assert settings.text is not None
-    likelihood = settings.text.open()
+    likelihood, pairs = settings.text.open(), [(n, (n + 1) % count) for n in range(count)]
+    pairs = [(n, m) for n, m in pairs if nouns[n] != nouns[m]]
     right = likelihood([(list(videos[n]), entries[n].prompt or "") for n, _ in pairs])
     wrong = likelihood([(list(videos[n]), entries[m].prompt or "") for n, m in pairs])
-    yield _share("Caption-T", "the own prompt against another's", right, wrong)
-    scale = np.array([size[1], size[0], size[1], size[0]])
+    wins = sum(a > b for a, b in zip(right, wrong, strict=True))
+    yield _estimated("stand-ins", "Caption-T: the own prompt before another's", share(wins, len(pairs)))
+    height, width = SPEED_SIZE
+    boxes = [item.boxes[FRAMES // 2] * [width, height, width, height] for item in items]
+    whole = [video[FRAMES // 2] for video in videos]
+    cut = [region(frame, box) for frame, box in zip(whole, boxes, strict=True)]
     for name, encoder in (("Sight", settings.semantic), ("Backbone", settings.structural)):
         embed = encoder.open()
         subjects = embed([item.subject for item in items])
-        whole = embed([video[0] for video in videos])
-        cut = embed([region(v[0], item.boxes[0] * scale) for v, item in zip(videos, items, strict=True)])
-        for what, seen in ((f"{name}-I", whole), (f"R-{name}", cut)):
-            same = cosines(seen, subjects)
-            rows = [(same[n], cosines(seen[n : n + 1], subjects[m : m + 1])[0]) for n, m in pairs]
-            yield _share(what, "the own subject image against another's", *zip(*rows, strict=True))
+        for what, seen in ((f"{name}-I", embed(whole)), (f"R-{name}", embed(cut))):
+            shares = _told_right(seen, subjects, nouns)
+            yield _estimated("stand-ins", f"{what}: the own subject image before others'", mean(shares))
+
+
+def _told_right(seen: Features, subjects: Features, nouns: Sequence[str]) -> list[float]:
+    """For each picture, the share of other nouns' subject images that are less like it than its own."""
+    shares = []
+    for n, noun in enumerate(nouns):
+        like = cosines(subjects, seen[n : n + 1])
+        others = [like[n] > like[m] for m, other in enumerate(nouns) if other != noun]
+        shares.append(sum(others) / len(others))
+    return shares
 
 
 PARTS: dict[str, Callable[[Path, int, int], Iterator[Row]]] = {"speed": speed, "truth": truth, "stand-ins": stand_ins}
@@ -144,11 +153,6 @@ def _span(part: str, what: str, values: Sequence[float]) -> Row:
 
 def _estimated(part: str, what: str, estimate: Estimate) -> Row:
     return {"part": part, "what": what, **asdict(estimate)}
-
-
-def _share(who: str, what: str, right: Sequence[float], wrong: Sequence[float]) -> Row:
-    wins = sum(bool(a > b) for a, b in zip(right, wrong, strict=True))
-    return _estimated("stand-ins", f"{who}: {what} is told right", share(wins, len(right)))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -159,6 +159,13 @@ def test_recipes_are_whole_and_what_is_wrong_is_told() -> None:
 # --- Bad input
 
 
+def test_a_model_that_is_not_here_is_told_before_anything_is_measured(tmp_path: Path) -> None:
+    settings = load_settings("paper", [f"semantic.model={tmp_path / 'none'}"])
+    with pytest.raises(ValueError, match="none") as error:
+        run([], tmp_path, settings, protocol="subject")
+    assert "\n" not in str(error.value)
+
+
 def test_bad_input_is_named_and_the_rest_is_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     entries = []
     for number, item in enumerate(practice_items(2, (64, 96), 8)):

@@ -37,16 +37,16 @@ class _Captioner(Pretrained):
 
 
 class Sight(Settings):
-    """The captioner's FocalNet, which was taught to name object and colour in every patch: the mean of its patches."""
+    """The captioner's FocalNet, which was taught to name object and colour in every patch: greatest over patches."""
 
     label: ClassVar[str] = "Sight"
-    about: ClassVar[str] = "the packaged captioner's FocalNet, mean of its patches"
+    about: ClassVar[str] = "the packaged captioner's FocalNet, greatest over its patches"
 
     kind: Literal["sight"] = "sight"
     device: Device = "auto"
 
     def fingerprint(self) -> str:
-        return _Captioner().fingerprint()
+        return f"{self.about}, {_Captioner().fingerprint()}"
 
     def open(self) -> Embed:
         network, prepare = _captioner(self.device)[:2]
@@ -54,7 +54,7 @@ class Sight(Settings):
         @torch.inference_mode()
         def embed(pictures: Sequence[Picture]) -> Features:
             seen = network.model.get_image_features(pixel_values=prepare(pictures)).pooler_output
-            return np.stack([patches.mean(0).cpu().numpy() for patches in seen])
+            return np.stack([patches.amax(0).cpu().numpy() for patches in seen])
 
         return embed
 
@@ -70,7 +70,7 @@ class CaptionLikelihood(Settings):
     device: Device = "auto"
 
     def fingerprint(self) -> str:
-        return _Captioner().fingerprint()
+        return f"{self.about}, {_Captioner().fingerprint()}"
 
     def open(self) -> Likelihood:
         network, prepare, processor = _captioner(self.device)
@@ -93,16 +93,19 @@ class CaptionLikelihood(Settings):
 
 
 class DetectorBackbone(Settings):
-    """The detector's convolutional backbone at stride 32, learnt to tell objects apart: the mean over places."""
+    """The detector's convolutional backbone at stride 8, where outlines are: the greatest over places.
+
+    A weak one: deeper levels and means tell subjects apart no better than a coin.
+    """
 
     label: ClassVar[str] = "Backbone"
-    about: ClassVar[str] = "the packaged detector's backbone at stride 32, mean over places"
+    about: ClassVar[str] = "the packaged detector's backbone at stride 8, greatest over places"
 
     kind: Literal["detector_backbone"] = "detector_backbone"
     device: Device = "auto"
 
     def fingerprint(self) -> str:
-        return GroundingDino(size="embedded").fingerprint()
+        return f"{self.about}, {GroundingDino(size='embedded').fingerprint()}"
 
     def open(self) -> Embed:
         from groundingdino.util.misc import NestedTensor  # type: ignore[import-untyped]
@@ -124,7 +127,7 @@ class DetectorBackbone(Settings):
             for rows in by_shape.values():
                 images = torch.stack([image for _, image in rows]).to(detector.device)
                 unpadded = torch.zeros(len(images), *images.shape[-2:], dtype=torch.bool, device=images.device)
-                features = backbone(NestedTensor(images, unpadded))[0][-1].tensors.mean((2, 3)).cpu().numpy()
+                features = backbone(NestedTensor(images, unpadded))[0][0].tensors.amax((2, 3)).cpu().numpy()
                 if not found.size:
                     found = np.empty((len(pictures), features.shape[1]), np.float32)
                 found[[number for number, _ in rows]] = features

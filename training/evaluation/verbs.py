@@ -59,6 +59,9 @@ def add_verbs(verbs: Any) -> None:
     made.add_argument("--steps", type=int, default=50, help="of DDIM (default: %(default)s)")
     made.add_argument("--guidance-scale", type=float, default=9.0, help="of the text (default: %(default)s)")
     made.add_argument("--at-once", type=int, default=4, help="videos made together (default: %(default)s)")
+    made.add_argument(
+        "--cut-out-by", default="embedded", metavar="RECIPE", help="whose models cut out subjects without a mask"
+    )
     made.add_argument("--device", help="torch's name (default: the GPU where there is one)")
     parser.set_defaults(run=_evaluate)
     _add_suite(verbs)
@@ -138,7 +141,7 @@ def _made(args: argparse.Namespace, out: "Storage", stopping: Callable[[], bool]
         suite.parent,
         Storage.at(folder),
         maker,
-        load_recipe("embedded"),
+        load_recipe(args.cut_out_by),
         at_once=args.at_once,
         stopping=stopping,
         tell=_teller("made"),
