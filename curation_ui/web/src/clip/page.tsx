@@ -136,7 +136,7 @@ function Opened({ desk, clip, back }: OpenedProps) {
         {clip.why && <p class="why">{[clip.stage, clip.why, clip.measured].filter(Boolean).join(' · ')}</p>}
         {clip.kind === 'samples' && (
           <p class="modes">
-            <Toggle label="As the trainer sees it" on={mode.value === 'trainer'} set={() => turn('trainer')} />
+            <Toggle label="Trainer’s view" on={mode.value === 'trainer'} set={() => turn('trainer')} />
             {clip.sha256 && <Toggle label="Segment anew" on={mode.value === 'segment'} set={() => turn('segment')} />}
           </p>
         )}

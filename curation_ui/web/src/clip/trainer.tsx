@@ -1,7 +1,7 @@
 /** The clip as the trainer sees it: the frames of one draw, the subject's box in each, and what the loss weighs. */
 import './trainer.css';
 import { useSignal } from '@preact/signals';
-import { api, post } from '../api.ts';
+import { api, post, Trouble } from '../api.ts';
 import { useAnswer } from '../asked.ts';
 import { measured } from '../numbers.ts';
 import type { Clip, TrainerFrame, TrainerRequest, TrainerView } from '../wire.ts';
@@ -12,7 +12,7 @@ export function Trainer({ clip, onClose }: { clip: Clip; onClose: () => void }) 
   const boxes = useSignal(true);
   const weights = useSignal(false);
   const request: TrainerRequest = { key: clip.key, seed: seed.value };
-  const view = useAnswer([clip.dataset, request, clip.decision], () => post<TrainerView>(api(clip.dataset, 'trainer'), request)).value;
+  const view = useAnswer([clip.dataset, request, clip.decision], () => ask(clip.dataset, request)).value;
   return (
     <section class="trainer" aria-label="As the trainer sees it">
       <header>
@@ -28,9 +28,21 @@ export function Trainer({ clip, onClose }: { clip: Clip; onClose: () => void }) 
           Close <kbd>T</kbd>
         </button>
       </header>
-      {view ? <View view={view} boxes={boxes.value} weights={weights.value} /> : <p class="faint">Drawing from the trainer’s own loader…</p>}
+      {!view && <p class="faint">Drawing from the trainer’s own loader…</p>}
+      {typeof view === 'string' && <p role="alert">{view}</p>}
+      {view && typeof view !== 'string' && <View view={view} boxes={boxes.value} weights={weights.value} />}
     </section>
   );
+}
+
+/** The view, or why no training draws this clip. */
+async function ask(dataset: string, request: TrainerRequest): Promise<TrainerView | string> {
+  try {
+    return await post<TrainerView>(api(dataset, 'trainer'), request);
+  } catch (fault) {
+    if (fault instanceof Trouble && fault.status === 400) return fault.message;
+    throw fault;
+  }
 }
 
 function View({ view, boxes, weights }: { view: TrainerView; boxes: boolean; weights: boolean }) {
