@@ -224,11 +224,11 @@ def test_iteration_over_s3_reads_ahead_and_keeps_the_order(s3: str, make_sample:
     begun: list[int] = []
 
     class Watched(Dataset):
-        def raw(self, row: int) -> dict[str, bytes]:
+        def raw(self, row: int, *, strip: bool = True) -> dict[str, bytes]:
             begun.append(row)
             if row < AHEAD:
                 together.wait(60)
-            members = super().raw(row)
+            members = super().raw(row, strip=strip)
             if row < AHEAD:
                 assert row == AHEAD - 1 or back[row + 1].wait(60)
                 back[row].set()
@@ -246,9 +246,9 @@ def test_iteration_that_is_given_up_stops_reading(s3: str, make_sample: MakeSamp
     begun: list[int] = []
 
     class Watched(Dataset):
-        def raw(self, row: int) -> dict[str, bytes]:
+        def raw(self, row: int, *, strip: bool = True) -> dict[str, bytes]:
             begun.append(row)
-            return super().raw(row)
+            return super().raw(row, strip=strip)
 
     _write(s3, [make_sample(n) for n in range(3 * AHEAD)])
     coming = iter(Watched.open(s3))
