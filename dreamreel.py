@@ -1,6 +1,7 @@
 """The command line: lists the verbs and hands over to the room that owns each; `demo` walks through them all."""
 
 import argparse
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -65,22 +66,57 @@ def _demo(args: argparse.Namespace) -> int:
     world = World(size=(180, 320), num_frames=32, frame_rate=12.0)
     write_videos(Path(videos), world, args.videos, truth=False)
     print(f"practice world: {args.videos} bare videos in {videos} ({_since(began)})")
-    for verb in (
+    code = _each(
         ["build", videos, dataset],
         ["shards", "verify", dataset],
         ["shards", "stats", dataset, "--out", looks],
         ["shards", "show", dataset, "--out", looks],
-    ):
+    )
+    if code:
+        return code
+    print(f"\n{_against_truth(dataset, world)}")
+    run, clip = str(Path(args.out, "run")), str(Path(args.out, "generated.mp4"))
+    code = _each(
+        ["train", dataset, run, "--resume", *(word for one in TRAINING for word in ("--set", one))],
+        ["generate", run, *_asked(Path(args.out, "asked")), "--out", clip, "--side-by-side", "--gif"],
+        ["evaluate", run, "--protocol", "motion", "--videos", "8", "--steps", "25"],
+    )
+    print(f"The dataset lies in {dataset}, plots and contact sheets in {looks}. One clip of it:")
+    print(f"$ dreamreel shards show {dataset} 0 --out {looks}")
+    print(f"The generated clip is {clip}, and beside its boxes in the file next to it. People look at the dataset by:")
+    print(f"$ dreamreel review {dataset}")
+    return code
+
+
+TRAINING = ("steps=150", "batch=4", "at_once=4", "saves.every=50")
+"""Of the demo: minutes on two cores."""
+
+
+def _each(*verbs: list[str]) -> int:
+    """One after the other, until one does not end well; its answer."""
+    for verb in verbs:
         began = time.monotonic()
-        print(f"\n$ dreamreel {' '.join(verb)}", flush=True)
+        print(f"\n$ dreamreel {shlex.join(verb)}", flush=True)
         code = main(verb)
         if code:
             return code
         print(f"({_since(began)})", flush=True)
-    print(f"\n{_against_truth(dataset, world)}")
-    print(f"The dataset lies in {dataset}, plots and contact sheets in {looks}. One clip of it:")
-    print(f"$ dreamreel shards show {dataset} 0 --out {looks}")
     return 0
+
+
+def _asked(folder: Path) -> list[str]:
+    """A subject that no training saw, boxes and a prompt, in `folder`; how `generate` is told of them."""
+    import json
+
+    from training.evaluation.manifest import read_manifest
+    from training.evaluation.suite import write_practice_suite
+    from training.trainer.recipe import load_train_recipe
+
+    loader = load_train_recipe("embedded").loader
+    (one,) = read_manifest(write_practice_suite(folder, 1, (loader.height, loader.width), loader.window.num_frames))
+    (folder / "boxes.json").write_text(json.dumps(one.boxes))
+    subject, mask = (str(folder / str(name)) for name in (one.subject, one.mask))
+    return ["--subject", subject, "--mask", mask, "--boxes", str(folder / "boxes.json"), "--prompt", str(one.prompt)]
 
 
 def _against_truth(dataset: str, world: "World") -> str:
