@@ -21,7 +21,7 @@ from training.evaluation.practice_suite import practice_items
 from training.evaluation.results import row_of, write_results
 from training.evaluation.run import Evaluation, evaluate
 from training.evaluation.settings import EvaluationSettings, load_settings, settings_names
-from training.evaluation.tables import latex, markdown
+from training.evaluation.tables import estimates, latex, markdown
 from training.generation.pictures import write_clip
 
 FRAMES = 4
@@ -166,30 +166,26 @@ def test_a_model_that_is_not_here_is_told_before_anything_is_measured(tmp_path: 
     assert "\n" not in str(error.value)
 
 
-def test_bad_input_is_named_and_the_rest_is_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")
+def test_bad_input_is_named_and_the_rest_is_measured(tmp_path: Path) -> None:
     entries = []
     for number, item in enumerate(practice_items(2, (64, 96), 8)):
         write_clip(tmp_path / f"good{number}.mp4", item.truth(), 8.0)
         Image.fromarray(item.subject).save(tmp_path / f"{number}.png")
-        boxes = {"boxes": item.boxes.tolist()}
         said: dict[str, Any] = {"prompt": item.scene.caption, "noun": item.noun, "subject": f"{number}.png"}
-        entries.append(Entry(video=f"good{number}.mp4", boxes=boxes, **said))
+        entries.append(Entry(video=f"good{number}.mp4", boxes={"boxes": item.boxes.tolist()}, **said))
     first = entries[0]
     write_clip(tmp_path / "short.mp4", practice_items(1, (64, 96), 8)[0].truth()[:5], 8.0)
     write_clip(tmp_path / "large.mp4", np.full((8, 96, 160, 3), 99, np.uint8), 8.0)
     (tmp_path / "text.mp4").write_text("no video")
     entries += [first.model_copy(update={"video": f"{name}.mp4"}) for name in ("short", "large", "text", "gone")]
-    entries.append(
-        Entry(video="good1.mp4", noun=first.noun, subject="lost.png", boxes={**in_shares([None]), "size": [9, 9]})
-    )
-    write_manifest(tmp_path / "manifest.jsonl", entries)
-    assert main(["evaluate", str(tmp_path), "--json"]) == 1
-    told = capsys.readouterr()
-    said = json.loads(told.out)
-    assert said["videos"] == 4
-    assert said["figures"]["mIoU"]["n"] == 2
-    assert said["figures"]["T.Cons (Sight)"]["n"] == 4
-    faults = {(fault["video"], fault["what"]): fault["why"] for fault in said["faults"]}
+    wrong_size = {**in_shares([None]), "size": [9, 9]}
+    entries.append(Entry(video="good1.mp4", noun=first.noun, subject="lost.png", boxes=wrong_size))
+    result = run(entries, tmp_path, painted_settings(), "all")
+    figures = estimates(result)
+    assert len(result.measured) == figures["T.Cons"].n == 4
+    assert figures["mIoU"].n == 2
+    faults = {(fault.video, fault.what): fault.why for fault in result.faults}
     assert "8 boxes for a video of 5 frames" in faults["short.mp4", "boxes"]
     assert "96x160, where 4 of 5 have 64x96" in faults["large.mp4", "size"]
     assert "not_a_video" in faults["text.mp4", "video"]
@@ -197,8 +193,24 @@ def test_bad_input_is_named_and_the_rest_is_measured(tmp_path: Path, capsys: pyt
     assert "manifest gives none" in faults["good1.mp4", "prompt"]
     assert "lost.png" in faults["good1.mp4", "subject"]
     assert "9x9" in faults["good1.mp4", "boxes"]
-    assert len(told.err.strip().splitlines()) == len(faults)
-    assert all(name in (tmp_path / "evaluation" / "report.html").read_text() for name in ("text.mp4", "large.mp4"))
+    lost = {(fault.video, fault.what): fault.lost for fault in result.faults}
+    assert lost["good1.mp4", "subject"] == ("R-CLIP", "R-DINO", "CLIP-I", "DINO-I")
+    assert lost["text.mp4", "video"] == result.metrics
+    write_results(Storage.at(tmp_path / "out"), result)
+    report = (tmp_path / "out" / "report.html").read_text()
+    assert all(name in report for name in ("text.mp4", "large.mp4", "short.mp4"))
+
+
+def test_what_cannot_be_measured_is_told_and_ends_with_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "text.mp4").write_text("no video")
+    write_manifest(tmp_path / "manifest.jsonl", [Entry(video="text.mp4"), Entry(video="gone.mp4")])
+    assert main(["evaluate", str(tmp_path), "--json"]) == 1
+    told = capsys.readouterr()
+    said = json.loads(told.out)
+    assert said["videos"] == 0
+    assert [fault["video"] for fault in said["faults"]] == ["text.mp4", "gone.mp4"]
+    assert len(told.err.strip().splitlines()) == 2
+    assert "gone.mp4" in (tmp_path / "evaluation" / "report.html").read_text()
 
 
 @pytest.mark.parametrize(
