@@ -79,7 +79,7 @@ def _demo(args: argparse.Namespace) -> int:
     code = _each(
         ["train", dataset, run, "--resume", *(word for one in TRAINING for word in ("--set", one))],
         ["generate", run, *_asked(Path(args.out, "asked")), "--out", clip, "--side-by-side", "--gif"],
-        ["evaluate", run, "--protocol", "motion", "--videos", "8", "--steps", "25"],
+        ["evaluate", run, "--protocol", "motion", "--videos", "4", "--steps", "20"],
     )
     print(f"The dataset lies in {dataset}, plots and contact sheets in {looks}. One clip of it:")
     print(f"$ dreamreel shards show {dataset} 0 --out {looks}")
@@ -88,7 +88,7 @@ def _demo(args: argparse.Namespace) -> int:
     return code
 
 
-TRAINING = ("steps=150", "batch=4", "at_once=4", "saves.every=50")
+TRAINING = ("steps=100", "batch=4", "at_once=4", "saves.every=50")
 """Of the demo: minutes on two cores."""
 
 
