@@ -51,6 +51,7 @@ export class ClipVideo {
   private failures = 0;
   private search: Search | null = null;
   private next: number | null = null; // frame to be sought after it
+  private waiting: number | null = null; // rate at which to play once the first frame is there
 
   constructor() {
     const { element } = this;
@@ -86,7 +87,7 @@ export class ClipVideo {
   }
 
   private fetch(clip: Playable): void {
-    this.frame = this.search = this.next = this.fault = null;
+    this.frame = this.search = this.next = this.fault = this.waiting = null;
     this.element.src = clip.videoUrl;
     this.callback = this.element.requestVideoFrameCallback((_, first) => this.called(first));
   }
@@ -108,6 +109,7 @@ export class ClipVideo {
   seek(number: number): void {
     const target = Math.max(0, Math.min(this.times.count - 1, number));
     const settled = this.settled;
+    this.waiting = null;
     if (!this.search) this.element.pause();
     if (this.frame === null || this.search) this.next = target;
     else if (!settled || this.frame !== target) this.begin({ target, back: 0 });
@@ -117,12 +119,21 @@ export class ClipVideo {
     this.seek((this.next ?? this.search?.target ?? this.frame ?? 0) + by);
   }
 
+  /** Play from where it is; a clip of which nothing is there yet plays once its first frame has told where it starts. */
   play(rate: number): void {
+    this.next = null;
+    this.waiting = this.frame === null ? rate : null;
+    if (this.frame === null) return;
     clearTimeout(this.overdue);
-    this.search = this.next = null;
+    this.search = null;
     this.element.loop = true;
     this.element.playbackRate = rate;
     this.element.play().catch(() => undefined); // another clip or a pause came first
+  }
+
+  pause(): void {
+    this.waiting = null;
+    this.element.pause();
   }
 
   /** Have `see` look at what is on show. The picture's own time says which frame it is, where the browser tells
@@ -184,7 +195,7 @@ export class ClipVideo {
       const target = this.next;
       this.next = null;
       this.seek(target);
-    }
+    } else if (this.waiting !== null) this.play(this.waiting);
   }
 
   /** Whether the search is not over with this frame; then it has been led on. */

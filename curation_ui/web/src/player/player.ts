@@ -42,7 +42,7 @@ export class Player {
 
   /** Show a clip; where it was made ready, its first picture is painted before this returns. */
   show(clip: Playable, from = 0): void {
-    this.current?.element.pause();
+    this.current?.pause();
     const video = this.take(clip);
     this.current = video;
     this.layers = [];
@@ -51,12 +51,12 @@ export class Player {
     this.shown.value = video.frame !== null;
     this.fit(clip);
     this.repaint();
-    if (video.frame !== from) video.seek(from);
+    if (from !== (video.frame ?? 0)) video.seek(from);
   }
 
   /** Show nothing. */
   clear(): void {
-    this.current?.element.pause();
+    this.current?.pause();
     this.current = null;
     this.layers = [];
     this.shown.value = this.playing.value = false;
@@ -99,7 +99,7 @@ export class Player {
   }
 
   pause(): void {
-    this.current?.element.pause();
+    this.current?.pause();
   }
 
   seek(number: number): void {
