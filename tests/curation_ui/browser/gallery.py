@@ -14,6 +14,7 @@ from shards.verdicts import Action, verdict
 from tests.curation_ui.browser.reviewing import find_browser, looking, serving, until
 
 SIZE = {"width": 1280, "height": 800}
+LOADING = 600_000  # milliseconds for torch to be there
 SETTLED = 1500  # milliseconds for pictures to come and plots to be drawn
 
 
@@ -47,6 +48,8 @@ def _decide(dataset: Dataset) -> None:
 
 def _grid(page: Page, root: str) -> None:
     _open(page, root + "/")
+    page.get_by_role("list", name="Clips").get_by_role("link").first.wait_for()
+    page.wait_for_load_state("networkidle")
     page.keyboard.press("ArrowRight")
 
 
@@ -63,7 +66,7 @@ def _clip(page: Page, root: str) -> None:
 def _trainer(page: Page, root: str) -> None:
     _clip(page, root)
     page.keyboard.press("t")
-    page.get_by_role("region", name="As the trainer sees it").get_by_role("img").nth(16).wait_for()
+    page.get_by_role("region", name="As the trainer sees it").get_by_role("img").nth(16).wait_for(timeout=LOADING)
 
 
 def _open(page: Page, address: str) -> None:
