@@ -15,6 +15,9 @@ Items = Mapping[str, Mapping[Metric, float | None]]
 JUDGED_BY: Metric = "mIoU"
 """The metric whose verdict is the row's: what the motion module, the masks and the reweighted loss are there for."""
 
+LEAST_ITEMS = 8
+"""Of fewer the bootstrap's interval is too narrow to decide anything."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
@@ -26,7 +29,7 @@ class Difference:
 
     @property
     def verdict(self) -> Verdict:
-        if self.found.low <= 0 <= self.found.high or self.paper == 0:
+        if self.found.n < LEAST_ITEMS or self.found.low <= 0 <= self.found.high or self.paper == 0:
             return "undecided"
         return "reproduced" if self.found.value * self.paper > 0 else "not reproduced"
 
