@@ -340,6 +340,7 @@ def contents(run: Path) -> dict[Path, bytes]:
         ),
         (["loader.window.num_frames=30"], "has no clip to train on: none of 14 samples is long enough"),
         (["base=tests"], "tests: no base of a text-to-video model, for unet, vae,"),
+        (["base=./gone"], "base='./gone': there is no folder gone; name one that diffusers wrote"),
         (["device=cuda:7"], "no GPU is here"),
         (["device=abacus"], "is none that torch knows"),
     ],
@@ -350,6 +351,7 @@ def test_what_does_not_go_together_is_told(
     if "device=cuda:7" in changes and torch.cuda.is_available():
         pytest.skip("a GPU is here")
     refused(clips_folder, tmp_path / "run", recipe(tiny_base, *changes), says)
+    assert not (tmp_path / "run" / "run.json").exists()  # the folder stays free for what was meant
 
 
 def test_a_loss_that_is_no_number_names_its_samples_and_saves_nothing(

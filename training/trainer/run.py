@@ -1,22 +1,19 @@
 """`train` from first to last: the run folder, the loop, what a step tells, and how it ends."""
 
 import math
-import resource
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from shards import Storage
 from training.loader import Batch, LatentCache, Share, Stream, open_stream
 from training.model.base import VideoBase
-from training.trainer import flops
 from training.trainer.checkpoints import Checkpoints
 from training.trainer.learner import Learner
 from training.trainer.log import Log, Moment, check_board, tell
@@ -24,9 +21,8 @@ from training.trainer.previews import Previewer
 from training.trainer.ranks import Ranks, joined
 from training.trainer.recipe import TrainRecipe
 from training.trainer.run_folder import describe_run, step_of_run
+from training.trainer.tally import Meter, Tally, memory
 from training.trainer.trainee import Trainee
-
-GIB = 1 << 30
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,7 +90,7 @@ class _Run:
         self.previewer: Previewer | None = None
         self.checkpoints = Checkpoints(storage, recipe.saves.keep)
         self.log = Log(storage, tensorboard=recipe.tensorboard) if ranks.leads else None
-        self.meter = _Meter.of(recipe, learner.base, ranks)
+        self.meter = Meter.of(recipe, learner.base, ranks)
         self.position = stream.start
 
     def run(self, first: int) -> Summary:
@@ -119,7 +115,7 @@ class _Run:
 
     def _step(self, step: int, batches: Iterator[Batch]) -> tuple[Moment, bool]:
         """One step of the optimizer; what it tells, and whether somebody asked to stop."""
-        began, tally = time.perf_counter(), _Tally()
+        began, tally = time.perf_counter(), Tally()
         for number in range(self.passes):
             asked = time.perf_counter()
             batch = next(batches)
@@ -151,7 +147,7 @@ class _Run:
             data_wait=means["waited"] / seconds,
             mfu=self.meter.mfu(self.recipe.batch / seconds),
             of_gemm=self.meter.of_gemm(self.recipe.batch / seconds),
-            memory=_memory(self.ranks.device),
+            memory=memory(self.ranks.device),
             position=self.position,
             keys=[key for keys, _ in told for key in keys],
         )
@@ -186,7 +182,7 @@ class _Run:
                 {"step": step, "save_stall": time.perf_counter() - began}
             )  # seconds that the run stood still
 
-    def _diverged(self, step: int, means: dict[str, float], tally: "_Tally") -> None:
+    def _diverged(self, step: int, means: dict[str, float], tally: Tally) -> None:
         """Nothing is updated or saved: the last checkpoint is from before."""
         bad = [key for keys in self.ranks.gathered(tally.not_finite()) for key in keys]
         all_keys = [key for keys in self.ranks.gathered(tally.keys) for key in keys]
@@ -196,77 +192,6 @@ class _Run:
             f"samples {named}; look at them with `dreamreel shards show`, leave them out by loader.sampling.where, "
             "or lower optimizer.lr or set optimizer.clip=1; the last checkpoint is sound"
         )
-
-
-@dataclass
-class _Tally:
-    """What the passes of one step give."""
-
-    waited: float = 0.0  # seconds
-    keys: list[str] = field(default_factory=list)
-    faults: list[Any] = field(default_factory=list)
-    losses: list[Tensor] = field(default_factory=list)
-    inside: list[Tensor] = field(default_factory=list)
-    outside: list[Tensor] = field(default_factory=list)
-    sizes: list[int] = field(default_factory=list)
-
-    def add(self, batch: Batch, loss: Tensor, inside: Tensor, outside: Tensor) -> None:
-        self.keys += batch.keys
-        self.faults += batch.faults
-        self.sizes.append(len(batch))
-        self.losses.append(loss.detach())
-        self.inside.append(inside)
-        self.outside.append(outside)
-
-    def values(self, norm: Tensor, stop: bool) -> dict[str, Tensor]:
-        """Scalars whose means over the processes are the step's; those of passes without a box are left out."""
-        inside, outside = torch.stack(self.inside), torch.stack(self.outside)
-        return {
-            "loss": torch.stack(self.losses).mean(),
-            "inside": inside.nansum(),
-            "has_inside": (~inside.isnan()).sum(),
-            "outside": outside.nansum(),
-            "has_outside": (~outside.isnan()).sum(),
-            "grad_norm": norm,
-            "waited": torch.tensor(self.waited),
-            "stop": torch.tensor(float(stop)),
-        }
-
-    def not_finite(self) -> list[str]:
-        """Keys of the clips of passes whose loss is no number."""
-        starts = [sum(self.sizes[:n]) for n in range(len(self.sizes))]
-        passes = zip(self.losses, starts, self.sizes, strict=True)
-        return [key for loss, at, size in passes if not loss.isfinite() for key in self.keys[at : at + size]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Meter:
-    """What the device reaches of what it could."""
-
-    flops: float  # of a clip
-    peak: float | None  # FLOP a second of all processes' devices
-    gemm: float
-
-    @classmethod
-    def of(cls, recipe: TrainRecipe, base: VideoBase, ranks: Ranks) -> "_Meter":
-        loader = recipe.loader
-        counted = flops.step_flops(base, recipe.model, loader.window.num_frames, loader.height, loader.width)
-        peak, gemm = flops.published_peak(ranks.device), flops.measured_gemm(ranks.device, recipe.speed.dtype)
-        world = ranks.world
-        return cls(flops=counted, peak=peak and peak * world, gemm=gemm * world)
-
-    def mfu(self, clips_per_second: float) -> float | None:
-        return self.flops * clips_per_second / self.peak if self.peak else None
-
-    def of_gemm(self, clips_per_second: float) -> float:
-        return self.flops * clips_per_second / self.gemm
-
-
-def _memory(device: torch.device) -> float:
-    """GiB that were taken at most: the GPU's, or this process's own."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / GIB
-    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / GIB
 
 
 def _begun(storage: Storage, dataset: str, recipe: TrainRecipe, resume: bool, who: str, held: ExitStack) -> int:
