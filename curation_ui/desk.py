@@ -15,6 +15,9 @@ from curation_ui.wire import DatasetInfo, Home
 from shards import SCHEMA
 
 
+WARM_AFTER = 3.0  # seconds, in which the first page is served without anything beside it
+
+
 class Desk:
     """The datasets of one server. `reload` opens one anew; whoever reads it meanwhile goes on with the old."""
 
@@ -44,7 +47,9 @@ class Desk:
 
     def warm(self) -> None:
         """Get ready, aside, what is asked for a moment after the first page: the clips that stopped, the search."""
-        threading.Thread(target=self._warm, daemon=True).start()
+        timer = threading.Timer(WARM_AFTER, self._warm)
+        timer.daemon = True
+        timer.start()
 
     def _warm(self) -> None:
         for shown in self._shown.values():
