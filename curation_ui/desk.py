@@ -14,7 +14,6 @@ from curation_ui.versions import Comparison
 from curation_ui.wire import DatasetInfo, Home
 from shards import SCHEMA
 
-
 WARM_AFTER = 3.0  # seconds, in which the first page is served without anything beside it
 
 
