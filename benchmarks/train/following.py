@@ -84,12 +84,17 @@ def _losses(folder: Path, recipe: TrainRecipe, clips: int) -> dict[str, Any]:
     before = _loss(folder / "unseen", recipe, None)
     train(str(folder / "clips"), str(folder / "run"), recipe, resume=True)
     after = _loss(folder / "unseen", recipe, open_run(folder / "run", "cpu").pipeline)
-    return {"unseen_clips": UNSEEN, "steps": recipe.steps, "batch": recipe.batch, "before": before, "after": after}
+    said: dict[str, Any] = {"unseen_clips": UNSEEN, "steps": recipe.steps, "batch": recipe.batch}
+    for part in before:
+        change = [new - old for old, new in zip(before[part], after[part], strict=True)]
+        told = {"before": before[part], "after": after[part], "change, clip by clip": change}
+        said[part] = {name: _estimate(values) for name, values in told.items()}
+    return said
 
 
 @torch.no_grad()
-def _loss(unseen: Path, recipe: TrainRecipe, pipeline: DreamVideo2Pipeline | None) -> dict[str, Any]:
-    """Of a pipeline's model, or of one as training begins."""
+def _loss(unseen: Path, recipe: TrainRecipe, pipeline: DreamVideo2Pipeline | None) -> dict[str, list[float]]:
+    """Of each clip, by a pipeline's model, or by one as training begins."""
     base = VideoBase.named(recipe.base, dtype=torch.float32, device="cpu")
     model = DreamVideo2.beside(base.unet, recipe.model)
     if pipeline is not None:
@@ -98,7 +103,7 @@ def _loss(unseen: Path, recipe: TrainRecipe, pipeline: DreamVideo2Pipeline | Non
     shown = recipe.loader.model_copy(update={"seed": 1, "text_dropout": 0.0, "workers": 0})
     batches = open_stream(str(unseen), shown, Share(batch=1)).batches()
     losses = [learner.losses(model.eval(), batch) for batch in islice(batches, UNSEEN)]
-    return {part: _estimate([float(getattr(loss, part)) for loss in losses]) for part in ("inside", "outside")}
+    return {part: [float(getattr(loss, part)) for loss in losses] for part in ("inside", "outside")}
 
 
 def _following(folder: Path, videos: int, steps: int) -> dict[str, Any]:
