@@ -3,12 +3,15 @@
 A build goes on after each kill until it is finished; then its shards must be those of a build that nobody disturbed.
 """
 
+import faulthandler
 import hashlib
 import json
 import multiprocessing
 import os
 import random
 import signal
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +19,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from benchmarks.cluster.machines import Machines, machines
 from benchmarks.cluster.played import Part, played, write_source
@@ -36,7 +39,7 @@ KINDS = ("driver", "worker", "machine")
 WEIGHTS = (4, 5, 1)  # a machine takes longest to be missed
 MOST_KILLS = 10  # of one build
 MOST_LIVES = 50  # of one build: its driver ends by kills, and with a machine that was lost
-LONGEST = 600.0  # seconds that a build may take after a kill: more is a hang
+LONGEST = 240.0  # seconds that a build may take after a kill: more is a hang
 
 UNBLAMED = Scheduling(workers=1, gpu_workers=1, strikes=1000, start_failures=1000)
 """Workers die here of a signal, whatever they have in hand, and not of it."""
@@ -114,16 +117,16 @@ def ordeal(folder: Path, cluster: Machines, kinds: Sequence[str], seed: int, *, 
     """A build that suffers kills of these kinds, one after another; `replace`: a new machine comes for each lost."""
     source, whole = _undisturbed(folder)
     dice, began, killed, out = random.Random(seed), time.monotonic(), list[str](), folder / str(seed) / "clips"
-    life = _Life(source, out, cluster.address)
-    for kind in kinds:
-        if not life.waits_for_moment(dice) or not life.goes_on():
-            break
-        killed.append(kind)
-        life.moves.unlink(missing_ok=True)
-        _kill(kind, life.driver, cluster, dice)
-        if kind == "machine" and replace:
-            cluster.add()
-    hung = not life.ends()
+    with _Life(source, out, cluster.address) as life:
+        for kind in kinds:
+            if not life.waits_for_moment(dice) or not life.goes_on():
+                break
+            killed.append(kind)
+            life.moves.unlink(missing_ok=True)
+            _kill(kind, life.driver, cluster, dice)
+            if kind == "machine" and replace:
+                cluster.add()
+        hung = not life.ends()
     found, expected = _ends(out), _ends(whole)
     keys = Counter(sample.key for sample in Dataset.open(out))
     return Ordeal(
@@ -143,17 +146,26 @@ class _Life:
 
     def __init__(self, source: str, out: Path, address: str) -> None:
         self.moves = out.with_name("moves")  # a file that is there once answers come
+        self.log = out.with_name("driver.log")  # what the drivers say; of one that hung, where it and its cluster are
         self._context = multiprocessing.get_context("forkserver")  # modules are loaded once, for all lives
         self._context.set_forkserver_preload([__name__])
-        self._call = (source, str(out), str(self.moves), address)
+        self._call = (source, str(out), str(self.moves), str(self.log), address)
         self.moves.parent.mkdir(parents=True, exist_ok=True)
         self._lives = 0
         self.driver = self._begin()
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.driver.kill()
+        self.driver.join()
+
     def _begin(self) -> BaseProcess:
         self._lives += 1
         if self._lives > MOST_LIVES:
-            raise RuntimeError(f"the build of {self._call[1]} ends with an error whenever it is started")
+            said = self.log.read_text()
+            raise RuntimeError(f"the build of {self._call[1]} ends with an error whenever it is started: {said}")
         driver = self._context.Process(target=_live, args=self._call)
         driver.start()
         return driver
@@ -165,10 +177,12 @@ class _Life:
         return self.driver.exitcode is None
 
     def waits_for_moment(self, dice: random.Random) -> bool:
-        """Until a moment of the work, or at times of what comes before it; False once the work is done."""
+        """Until a moment of the work, or at times of what comes before it; False once the work is done, or hangs."""
         ends = time.monotonic() + LONGEST
         if dice.random() < 0.8:
-            while not self.moves.exists() and self.goes_on() and time.monotonic() < ends:
+            while not self.moves.exists() and self.goes_on():
+                if time.monotonic() > ends:
+                    return False
                 time.sleep(0.01)
         self.driver.join(dice.uniform(0.0, 1.5))
         return self.goes_on()
@@ -178,16 +192,30 @@ class _Life:
         while self.goes_on():
             self.driver.join(LONGEST)
             if self.driver.exitcode is None:
-                self.driver.kill()
-                self.driver.join()
+                self._look()
                 return False
         return True
 
+    def _look(self) -> None:
+        """Notes where the driver and its cluster are."""
+        assert self.driver.pid is not None
+        os.kill(self.driver.pid, signal.SIGUSR1)
+        with self.log.open("a") as log:
+            subprocess.run([sys.executable, "-c", _CLUSTER, self._call[-1]], stdout=log, stderr=log, timeout=60)
 
-def _live(source: str, out: str, moves: str, address: str) -> None:
-    silent = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(silent, 1)
-    os.dup2(silent, 2)
+
+_CLUSTER = """
+import sys, ray
+ray.init(sys.argv[1], log_to_driver=False)
+print(*ray.nodes(), ray.available_resources(), sep="\\n")
+"""
+
+
+def _live(source: str, out: str, moves: str, log: str, address: str) -> None:
+    writing = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(writing, 1)
+    os.dup2(writing, 2)
+    faulthandler.register(signal.SIGUSR1)
     watch = Watch(answered=lambda row: Path(moves).touch())
     build(source, out, recipe(), ray_runner(address, UNBLAMED), watch=watch)
 

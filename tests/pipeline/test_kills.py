@@ -28,24 +28,25 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("kills")
 
 
-def check(found: Ordeal) -> None:
+def check(found: Ordeal, folder: Path) -> None:
     """Nothing lost, nothing twice, the bytes of a build that nobody disturbed."""
-    assert not found.hung
+    assert not found.hung, (folder / str(found.seed) / "driver.log").read_text()
     assert (found.missing, found.twice, found.violations) == (0, 0, 0)
     assert found.same
 
 
+@pytest.mark.timeout(1200)
 def test_twenty_kills_change_nothing(cluster: Machines, folder: Path) -> None:
     """A build may be through before the last of its kills: those are made up for by further builds."""
     left, seed = sum(map(len, KILLS)), 0
     while left > 0:
         found = ordeal(folder, cluster, KILLS[seed % len(KILLS)][:left], seed)
-        check(found)
+        check(found, folder)
         left, seed = left - len(found.kills), seed + 1
 
 
 def test_a_machine_that_is_lost_for_good_in_the_middle_costs_no_clip(cluster: Machines, folder: Path) -> None:
     cluster.add()
     found = ordeal(folder, cluster, ["machine"], seed=100, replace=False)
-    check(found)
+    check(found, folder)
     assert Counter(found.kills) == {"machine": 1}

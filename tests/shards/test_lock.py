@@ -50,7 +50,12 @@ _HOLDER = """
 import os, sys, time
 from shards.storage import Storage
 with Storage.at(sys.argv[1]).lock("killed", lease=float(sys.argv[2])):
+    lives, tells = os.pipe()
     child = os.fork() if sys.argv[3] == "fork" else 0
+    if child:
+        os.read(lives, 1)
+    elif sys.argv[3] == "fork":
+        os.write(tells, b"!")
     if child or sys.argv[3] != "fork":
         print(os.getpid(), child, flush=True)
     time.sleep(600)
