@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from shards.ledger import Row
 
 if TYPE_CHECKING:
-    from pipeline.scheduler.policy import PoolState, StageState
+    from pipeline.scheduler.state import PoolState, StageState
 
 
 @dataclass(frozen=True, kw_only=True)

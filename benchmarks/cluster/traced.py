@@ -13,8 +13,8 @@ from pipeline.build import Watch
 from pipeline.run import Summary, build
 from pipeline.runners import Runner, Workers
 from pipeline.runners.actors import ray_runner
-from pipeline.scheduler.policy import PoolState
 from pipeline.scheduler.settings import Scheduling
+from pipeline.scheduler.state import PoolState
 from pipeline.stage import AnyStage, Needs
 from shards.ledger import Row
 

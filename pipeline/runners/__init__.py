@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from pipeline.stage import AnyStage
 
 if TYPE_CHECKING:
-    from pipeline.scheduler.policy import PoolState, StageState
+    from pipeline.scheduler.state import PoolState, StageState
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,9 +15,10 @@ from typing import Any
 from pipeline.runners import Answer, Runner, Workers
 from pipeline.runners.attempt import Done, Functions, Poisoned
 from pipeline.scheduler.commands import Command, Send, Start
-from pipeline.scheduler.policy import PoolState, Scheduler, StageState
+from pipeline.scheduler.policy import Scheduler
 from pipeline.scheduler.settings import Scheduling
 from pipeline.scheduler.sizing import Node
+from pipeline.scheduler.state import PoolState, StageState
 from pipeline.stage import AnyStage
 from shards.storage import Outage
 

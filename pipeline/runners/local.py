@@ -7,9 +7,10 @@ from contextlib import contextmanager
 from pipeline.runners import Answer, Workers
 from pipeline.runners.attempt import Functions
 from pipeline.scheduler.commands import Send, Start
-from pipeline.scheduler.policy import PoolState, Scheduler, StageState
+from pipeline.scheduler.policy import Scheduler
 from pipeline.scheduler.settings import Scheduling
 from pipeline.scheduler.sizing import Node
+from pipeline.scheduler.state import PoolState, StageState
 from pipeline.stage import AnyStage
 from shards.storage import Outage
 

@@ -4,61 +4,20 @@ import heapq
 import math
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import count
-from typing import Any, Protocol
+from typing import Any
 
 from pipeline.patience import LONGEST_PAUSE
 from pipeline.runners import Answer, Crashed, Job, Outcome
 from pipeline.scheduler.batches import Batches, bucket
 from pipeline.scheduler.commands import Command, Send, Start, Stop
-from pipeline.scheduler.pools import SHARED, Item, Pool, Worker
+from pipeline.scheduler.pools import SHARED, Item, Pool, Worker, Workload, pools_for
 from pipeline.scheduler.rates import Rates
 from pipeline.scheduler.settings import Scheduling
 from pipeline.scheduler.sizing import Demand, Node, sizes, throughput
-from pipeline.stage import Needs
+from pipeline.scheduler.state import PoolState, StageState
 from shards.storage import StorageError
-
-
-class Workload(Protocol):
-    """What the scheduler knows of a stage."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def needs(self) -> Needs: ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class StageState:
-    """A stage at one moment."""
-
-    name: str
-    queued: int  # records that wait for a worker
-    in_hand: int
-    answered: int  # records
-    seconds: float  # that workers were taken by them, all together
-    mean_seconds: float | None  # a record, of the recent ones
-    p99_seconds: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class PoolState:
-    """A pool at one moment."""
-
-    name: str
-    stages: tuple[str, ...]
-    wanted: int
-    starting: int
-    up: int
-    busy_seconds: float  # that its workers worked, all together
-    up_seconds: float  # that they were up
-
-    @property
-    def busy(self) -> float:
-        """Share of the time that its workers were up."""
-        return min(1.0, self.busy_seconds / self.up_seconds) if self.up_seconds else 0.0
 
 
 class Scheduler:
@@ -68,7 +27,7 @@ class Scheduler:
         self.settings = settings
         self._stages = list(stages)
         self._clock = clock
-        self._pools = _pools(self._stages)
+        self._pools = pools_for(self._stages)
         self._pool_of = {stage: pool for pool in self._pools.values() for stage in pool.stages}
         self._queues: list[deque[Item]] = [deque() for _ in stages]
         self._at: list[int] = [0] * len(stages)  # records at each stage: queued, delayed, suspected or in hand
@@ -472,15 +431,3 @@ class Scheduler:
             if self._rates[before].answered:
                 share *= self._arrived[before + 1] / self._rates[before].answered
         return share
-
-
-def _pools(stages: Sequence[Workload]) -> dict[str, Pool]:
-    """A pool for every stage with a GPU, and one for all others."""
-    pools = {
-        stage.name: Pool(stage.name, [number], stage.needs) for number, stage in enumerate(stages) if stage.needs.gpus
-    }
-    others = [number for number, stage in enumerate(stages) if not stage.needs.gpus]
-    if others:
-        cpus = max(stages[number].needs.cpus for number in others)
-        pools[SHARED] = Pool(SHARED, others, Needs(cpus=cpus))
-    return pools

@@ -3,12 +3,22 @@
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from pipeline.stage import Needs
 
 SHARED = "shared"
 """The pool of all stages without a GPU."""
+
+
+class Workload(Protocol):
+    """What the scheduler knows of a stage."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def needs(self) -> Needs: ...
 
 
 @dataclass(eq=False, slots=True)
@@ -96,3 +106,15 @@ class Pool:
     def up_seconds(self, now: float) -> float:
         """That its workers were up, all together."""
         return self._up_seconds + self._up * (now - self._changed)
+
+
+def pools_for(stages: Sequence[Workload]) -> dict[str, Pool]:
+    """A pool for every stage with a GPU, and one for all others."""
+    pools = {
+        stage.name: Pool(stage.name, [number], stage.needs) for number, stage in enumerate(stages) if stage.needs.gpus
+    }
+    others = [number for number, stage in enumerate(stages) if not stage.needs.gpus]
+    if others:
+        cpus = max(stages[number].needs.cpus for number in others)
+        pools[SHARED] = Pool(SHARED, others, Needs(cpus=cpus))
+    return pools

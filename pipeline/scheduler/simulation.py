@@ -8,9 +8,10 @@ from typing import Any
 
 from pipeline.runners import Answer, Crashed
 from pipeline.scheduler.commands import Command, Send, Start
-from pipeline.scheduler.policy import PoolState, Scheduler
+from pipeline.scheduler.policy import Scheduler
 from pipeline.scheduler.settings import Scheduling
 from pipeline.scheduler.sizing import Demand, Node, Room
+from pipeline.scheduler.state import PoolState
 from pipeline.stage import Needs
 
 

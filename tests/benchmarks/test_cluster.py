@@ -11,7 +11,7 @@ from benchmarks.cluster.traced import Look, Trace
 from pipeline.recipe import load_recipe
 from pipeline.run import build
 from pipeline.runners.local import local
-from pipeline.scheduler.policy import PoolState
+from pipeline.scheduler.state import PoolState
 from pipeline.stage import Needs
 from shards import Storage
 from shards.verify import verify

@@ -21,7 +21,7 @@ from pipeline.records import Clip, Encoded, Rejected, Video, grow, record_key
 from pipeline.run import Summary, summarise
 from pipeline.runners import Answer, Crashed, Job
 from pipeline.runners.attempt import Functions, attempt
-from pipeline.scheduler.policy import PoolState, StageState
+from pipeline.scheduler.state import PoolState, StageState
 from pipeline.stage import Needs, Stage
 from pipeline.stages.encoder import part_path
 from pipeline.stages.packer import Load, Packed
