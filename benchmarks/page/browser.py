@@ -1,36 +1,40 @@
-"""The page in a browser: a key to the next clip's picture, painting, verdicts, memory, what is loaded first.
+"""The page in a browser: a key to the next clip's picture, painting, dropped frames, memory, what is loaded first.
 
     python -m benchmarks.page.browser [--rounds N] [--reviews N] [--out FOLDER]
 
-Clips are drawn by the practice world, 48 frames of 448x256 with exact masks. What is compared alternates, round by
-round: clips made ready against clips fetched when they are wanted, and packed spans against masks decoded when shown.
-The load of the machine is in the results.
+Clips are drawn by the practice world, 48 frames of 448x256 with exact masks, and come out of a shard by a server of its
+own process. What is compared alternates, round by round: clips made ready against clips fetched when they are wanted,
+packed spans against masks decoded when shown, playing with masks against playing without. No address is opened twice
+and the browser keeps no files, so nothing comes from where a person's next clip would not. The load of the machine is
+in the results.
 """
 
 import argparse
 import gzip
-import hashlib
 import json
-import os
 import re
-import statistics
+import shutil
 import subprocess
 import tempfile
 from contextlib import suppress
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from pipeline.embedded.world import World
-from pipeline.stages.packer import strip
-from shards import Dataset, DatasetInfo, Sample, Storage, Track, write_info, write_shard
-from shards.video import encode
+from benchmarks.page.clips import FPS, write_clips
+from benchmarks.page.goals import Line, ratio, record
+from shards import Dataset
+from tests.curation_ui.browser.numbered import BY_PROXY, SEVEN, write_numbered
 from tests.curation_ui.browser.reviewing import find_browser, looking, serving, until
+from tests.curation_ui.browser.watching import open_clip, play_through, press, seek, set_showing, wanted
 
-CLIPS = 24
+SIZE, NUM_FRAMES = (256, 448), 48
+SCALE = 2  # canvas pixels for one of the video's, as the page has it for this size
+APART = 4  # clips from one measured key to the next: those made ready for one are no other's
+PLAYED = 4.0  # seconds of a clip playing round and round, in each half of a round
 ROOM = Path(__file__).parents[2] / "curation_ui"
+TUNED = ["--enable-precise-memory-info"]
 
 
 def main() -> None:
@@ -40,100 +44,155 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "results")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        dataset = write_clips(Path(folder) / "practice")
-        browser = playwright.chromium.launch(executable_path=find_browser(), args=["--enable-precise-memory-info"])
+        count = max(2 * APART * args.rounds, args.reviews) + APART
+        dataset = write_clips(Path(folder) / "practice", count, SIZE, NUM_FRAMES)
+        browser = playwright.chromium.launch(executable_path=find_browser(), args=TUNED)
+        lines = first_load(Path(folder))
         with serving(dataset.storage.url) as server, looking(browser, server) as page:
-            page.get_by_role("list", name="Clips").get_by_role("link").first.click()
-            page.locator("canvas[data-frame]").wait_for()
-            found = {
-                "first_load": first_load(),
-                "painting": painting(page, dataset, args.rounds),
-                "key": key_to_picture(page, args.rounds),
-                "reviews": reviews(browser, page, args.reviews),
-            }
+            page.context.new_cdp_session(page).send("Network.setCacheDisabled", {"cacheDisabled": True})
+            lines += key_to_picture(page, dataset, args.rounds)
+            lines += painting(page, dataset, args.rounds, Path(folder))
+            lines += playing(page, dataset, max(2, args.rounds // 3))
+        with serving(dataset.storage.url) as server, looking(browser, server) as page:
+            lines += reviews(browser, page, dataset, args.reviews)
+        lines += overlay(browser, Path(folder))
+        about = {"browser": browser.version, "rounds": args.rounds, "size": SIZE, "num_frames": NUM_FRAMES}
         browser.close()
-    _report(found, args.out)
+    record("browser", lines, about, args.out)
 
 
-def write_clips(folder: Path) -> Dataset:
-    """Clips of the practice world with their exact masks."""
-    world, storage = World(size=(256, 448), num_frames=48, frame_rate=24.0), Storage.at(folder)
-    write_info(storage, DatasetInfo(name="practice", code="0"))
-    write_shard(storage, "practice", 0, [_sample(world, number) for number in range(CLIPS)])
-    return Dataset.open(str(folder))
-
-
-def first_load() -> dict[str, int]:
-    """Bytes of JavaScript that the grid needs, as they are and by gzip."""
+def first_load(folder: Path) -> list[Line]:
+    """Kilobytes of JavaScript, packed, that the grid needs; and what React needs to draw one paragraph."""
     index = (ROOM / "static" / "index.html").read_text()
-    scripts = [p.read_bytes() for p in (ROOM / "static" / "assets").glob("*.js") if p.name in index]
-    return {"bytes": sum(map(len, scripts)), "gzip": sum(len(gzip.compress(data, 9)) for data in scripts)}
+    ours = _packed(path for path in (ROOM / "static" / "assets").glob("*.js") if path.name in index)
+    theirs = _packed(_react(folder / "react").glob("*.js"))
+    said: dict[str, Any] = {"unit": "kB", "values": [ours], "beside": {"React with one paragraph": [theirs]}}
+    lines = [Line(what="JavaScript of the first screen, by gzip", **said)]
+    return [*lines, ratio("the same, against React alone", [ours], [theirs], ("median", "<=", 0.5))]
 
 
-def painting(page: Page, dataset: Dataset, rounds: int) -> dict[str, list[float]]:
-    """Milliseconds a frame, in each round: by packed spans, and by masks decoded when they are shown."""
-    with tempfile.TemporaryDirectory() as folder:
-        entry, out = Path(__file__).parent / "painting.ts", Path(folder)
-        config = out / "vite.config.mjs"
-        library = {"entry": str(entry), "formats": ["iife"], "name": "painting", "fileName": "painting"}
-        config.write_text(f"export default {json.dumps({'build': {'lib': library, 'outDir': folder + '/built'}})}")
-        build = ["npx", "vite", "build", "--config", str(config)]
-        subprocess.run(build, cwd=ROOM / "web", check=True, capture_output=True)
-        (bundle,) = (out / "built").glob("*.js")
-        page.evaluate(bundle.read_text())
-    sample = dataset[0]
-    given = [list(sample.tracks[0].masks), sample.height, sample.width, rounds]
-    found: dict[str, list[float]] = page.evaluate("(given) => comparePainting(...given)", given)
-    return found
+def key_to_picture(page: Page, dataset: Dataset, rounds: int) -> list[Line]:
+    """Milliseconds from a key to the next clip's picture on the canvas, clips made ready and not, by turns."""
+    keys, root = dataset.index["key"].to_pylist(), page.url.rstrip("/")
+    found: dict[str, list[float]] = {"ready": [], "fetched": []}
+    for number in range(2 * rounds):
+        way, place = ("ready", "fetched")[number % 2], APART * number
+        set_showing(page, f"{{ ahead: {json.dumps(way == 'ready')}, autoplay: false }}")
+        page.goto(f"{root}/clip/{keys[place]}?at={place}")
+        page.locator("canvas[data-frame]").wait_for()
+        page.wait_for_timeout(1500)  # as long as one looks at a clip, at the least
+        page.evaluate(WATCH_CLIPS)
+        page.keyboard.press("j")
+        until(page, f"shown.{_clip(keys[place + 1])}")
+        found[way].append(page.evaluate(f"shown.{_clip(keys[place + 1])} - pressed.at(-1)"))
+    ready = Line(
+        what="key to the next clip's picture, made ready",
+        unit="ms",
+        values=found["ready"],
+        beside={"fetched when wanted": found["fetched"]},
+        goal=("p95", "<=", 100),
+    )
+    return [ready, ratio("the same, fetched when wanted against made ready", found["fetched"], found["ready"])]
 
 
-WATCH = """() => {
-    window.keys = [];
-    addEventListener('keydown', (event) => keys.push({ at: event.timeStamp, shown: null }), { capture: true });
+WATCH_CLIPS = """() => {
+    window.pressed = [];
+    window.shown = {}; // when each clip was first painted
+    addEventListener('keydown', (event) => pressed.push(event.timeStamp), { capture: true });
     const canvas = document.querySelector('canvas[data-frame]');
-    new MutationObserver(() => { if (keys.length) keys.at(-1).shown ??= performance.now(); })
-        .observe(canvas, { attributes: true, attributeFilter: ['data-clip'] });
+    const note = () => (shown['c' + canvas.dataset.clip.split('/')[1]] ??= performance.now());
+    new MutationObserver(note).observe(canvas, { attributes: true, attributeFilter: ['data-clip'] });
 }"""
 
 
-def key_to_picture(page: Page, rounds: int) -> dict[str, list[float]]:
-    """Milliseconds from a key to the next clip's picture, clips made ready and not, by turns."""
-    found: dict[str, list[float]] = {"ready": [], "fetched": []}
-    for number in range(2 * rounds):
-        way = ("ready", "fetched")[number % 2]
-        setting = json.dumps({"ahead": way == "ready", "autoplay": False})
-        page.evaluate("(setting) => localStorage.setItem('dreamreel.showing', setting)", setting)
-        page.goto(page.url.split("/clip")[0] + page.evaluate("location.pathname"))  # nothing is held from before
-        page.locator("canvas[data-frame]").wait_for()
-        page.wait_for_timeout(1500)  # as long as one looks at a clip, at the least
-        page.evaluate(WATCH)
-        page.keyboard.press("j")
-        until(page, "keys.at(-1).shown !== null")
-        found[way].append(page.evaluate("keys.at(-1).shown - keys.at(-1).at"))
-    return found
+def painting(page: Page, dataset: Dataset, rounds: int, folder: Path) -> list[Line]:
+    """Milliseconds for a frame's masks, in each round: by packed spans, and by masks decoded when they are shown."""
+    built = _built(folder / "painting", Path(__file__).parent / "painting.ts")
+    page.evaluate(next(built.glob("*.js")).read_text())
+    sample = dataset[0]
+    given = [list(sample.tracks[0].masks), sample.height, sample.width, SCALE, rounds]
+    found = page.evaluate("(given) => comparePainting(...given)", given)
+    spans, decoded = found["spans"], found["decoded"]
+    paint = Line(what="a frame's masks painted", unit="ms", values=spans, beside={"decoded when shown": decoded})
+    return [paint, ratio("the same, against decoding", spans, decoded, ("median", "<=", 0.1))]
 
 
-def reviews(browser: Browser, page: Page, count: int) -> dict[str, float]:
-    """Verdicts one after the other, to and fro through the clips: how fast, and what it costs in memory."""
-    session = page.context.new_cdp_session(page)
-    before = _resident(browser)
-    began = page.evaluate("performance.now()")
+def playing(page: Page, dataset: Dataset, rounds: int) -> list[Line]:
+    """Percent of a playing clip's frames that never came onto the canvas, with masks, outlines and boxes and without."""
+    root, key = page.url.split("/clip")[0], dataset.index["key"][0].as_py()
+    set_showing(page, "{ fill: false, outline: false, boxes: false, autoplay: true }")
+    page.goto(f"{root}/clip/{key}")
+    until(page, "Number(document.querySelector('canvas[data-frame]')?.dataset.frame) > 4")
+    found: dict[str, list[float]] = {"bare": [], "overlaid": []}
+    for _ in range(rounds):
+        for way in found:
+            painted = page.evaluate(PLAYING, 1000 * PLAYED)
+            found[way].append(100 * max(0.0, 1 - painted / (FPS * PLAYED)))
+            for key in "mob":
+                page.keyboard.press(key)
+    more = [over - bare for bare, over in zip(found["bare"], found["overlaid"], strict=True)]
+    beside = {"without": found["bare"]}
+    return [
+        Line(what="frames not shown, playing with overlay", unit="%", values=found["overlaid"], beside=beside),
+        Line(what="the same, more than without", unit="points", values=more, goal=("median", "<=", 2)),
+    ]
+
+
+PLAYING = """async (milliseconds) => {
+    let painted = 0;
+    const watch = new MutationObserver((records) => (painted += records.length));
+    watch.observe(document.querySelector('canvas[data-frame]'), { attributes: true, attributeFilter: ['data-frame'] });
+    await new Promise((resolve) => setTimeout(resolve, milliseconds));
+    watch.disconnect();
+    return painted;
+}"""
+
+
+def reviews(browser: Browser, page: Page, dataset: Dataset, count: int) -> list[Line]:
+    """Verdicts one after the other, each clip once and seen before the next: how fast, and what it costs in memory."""
+    session, keys = page.context.new_cdp_session(page), dataset.index["key"].to_pylist()
+    page.goto(f"{page.url.rstrip('/')}/clip/{keys[0]}")
+    page.locator("canvas[data-frame]").wait_for()
+    page.wait_for_timeout(1500)
+    before, began = _resident(browser), page.evaluate("performance.now()")
     for number in range(count):
         page.keyboard.press("a")
-        if number % (CLIPS - 1) == CLIPS - 2:
-            for _ in range(CLIPS - 1):
-                page.keyboard.press("k")
+        until(page, f"document.querySelector('canvas').dataset.clip.includes('{keys[number + 1]}')")
     page.get_by_text("unsent").wait_for(state="hidden")
     minutes = (page.evaluate("performance.now()") - began) / 60_000
     session.send("HeapProfiler.collectGarbage")
-    heap = page.evaluate("performance.memory.usedJSHeapSize") / 1e6
-    return {
-        "count": count,
-        "a_minute": count / minutes,
-        "heap_mb": heap,
-        "growth_mb": (_resident(browser) - before) / 1e6,
-        "browser_mb": _resident(browser) / 1e6,
-    }
+    heap, growth = page.evaluate("performance.memory.usedJSHeapSize") / 1e6, (_resident(browser) - before) / 1e6
+    lost = count - sum(decision.accepted is True for decision in dataset.decisions().values())
+    return [
+        Line(what=f"{count} verdicts by keys: a minute", unit="", values=[count / minutes], goal=("median", ">=", 300)),
+        Line(what="of them lost", unit="", values=[lost], goal=("median", "<=", 0)),
+        Line(what="JavaScript's heap after them", unit="MB", values=[heap], goal=("median", "<=", 20)),
+        Line(what="the browser's growth meanwhile", unit="MB", values=[growth], goal=("median", "<=", 200)),
+    ]
+
+
+def overlay(browser: Browser, folder: Path) -> list[Line]:
+    """Percent of paints whose picture and mask say the same frame, the one that was wanted, for every encoding."""
+    clips = {**SEVEN, **BY_PROXY}
+    keys, lines = write_numbered(folder / "torture", clips), []
+    with serving(folder / "torture" / "numbered") as server, looking(browser, server) as page:
+        set_showing(page, "{ autoplay: false, outline: false }")
+        for name, make in clips.items():
+            truth = make(folder / f"again-{name}")
+            open_clip(page, keys[name])
+            paints = [seek(page, frame) for frame in wanted(truth)]
+            right = sum(paint["frame"] == frame for paint, frame in zip(paints, wanted(truth), strict=True))
+            paints += [press(page, key) for key in ("Home", *["ArrowRight"] * 4, "End", "ArrowLeft", "Home")]
+            paints += play_through(page)
+            same = [paint["picture"] == paint["mask"] == truth.numbers[paint["frame"]] for paint in paints]
+            what, share = (
+                f"overlay on the right frame, {name}",
+                100 * min(right / len(wanted(truth)), sum(same) / len(same)),
+            )
+            lines.append(
+                Line(what=f"{what} ({len(same)} paints)", unit="%", values=[share], goal=("median", ">=", 100))
+            )
+    return lines
 
 
 def _resident(browser: Browser) -> int:
@@ -147,55 +206,40 @@ def _resident(browser: Browser) -> int:
     return found
 
 
-def _sample(world: World, number: int) -> Sample:
-    scene = world.scene(number, "plain")
-    rendered = scene.render()
-    count = scene.num_frames
-    video = encode(rendered.frames, range(count), Fraction(1, 24))
-    return Sample(
-        key=hashlib.sha256(str(number).encode()).hexdigest()[:20],
-        video=video,
-        strip=strip(video, count),
-        pts=tuple(range(count)),
-        time_base=Fraction(1, 24),
-        width=448,
-        height=256,
-        caption=scene.caption,
-        subject=scene.nouns[0],
-        tracks=(Track.of_masks(rendered.masks[0], id=1, noun=scene.nouns[0]),),
-        scores={},
-        provenance={"video": f"practice/{number}", "start": 0.0, "end": count / 24, "caption_by": "drawn"},
-    )
+def _packed(files: Any) -> float:
+    return sum(len(gzip.compress(path.read_bytes(), 9)) for path in files) / 1e3
 
 
-def _report(found: dict[str, Any], out: Path) -> None:
-    key, paint, review = found["key"], found["painting"], found["reviews"]
-    ratio = [spans / decoded for spans, decoded in zip(paint["spans"], paint["decoded"], strict=True)]
-    lines = [
-        ("key to the next clip's picture, made ready", _spread(key["ready"], "ms"), "p95 at most 100 ms"),
-        ("the same, fetched when wanted", _spread(key["fetched"], "ms"), "beside it"),
-        ("painting a frame's masks by packed spans", _spread(paint["spans"], "ms"), "beside it"),
-        ("the same, decoding masks", _spread(paint["decoded"], "ms"), "beside it"),
-        ("ratio of the two", _spread(ratio, ""), "at most 0.1"),
-        ("verdicts a minute, scripted", f"{review['a_minute']:.0f}", "at least 300"),
-        (f"JS heap after {review['count']} reviews", f"{review['heap_mb']:.1f} MB", "at most 20 MB"),
-        ("the browser's growth meanwhile", f"{review['growth_mb']:.0f} MB", "at most 200 MB"),
-        ("JavaScript of the first screen, gzip", f"{found['first_load']['gzip'] / 1e3:.1f} kB", "at most 22.5 kB"),
-    ]
-    table = "\n".join(["| what | measured | goal |", "|---|---|---|", *(f"| {' | '.join(line)} |" for line in lines)])
-    about = {"cpus": os.cpu_count(), "load": os.getloadavg()}
-    (out / "page-browser.json").write_text(json.dumps({**about, **found}, indent=1) + "\n")
-    (out / "page-browser.md").write_text(
-        f"{__doc__}\n\nLoad at the end {about['load']} on {about['cpus']} CPUs.\n\n{table}\n"
-    )
-    print(table)
+def _react(folder: Path) -> Path:
+    """React and its renderer, the newest, built as the page is."""
+    folder.mkdir()
+    (folder / "package.json").write_text("{}")
+    subprocess.run(["npm", "install", "--silent", "react", "react-dom"], cwd=folder, check=True, timeout=300)
+    drawn = "createRoot(document.body).render(createElement('p', null, 'a paragraph'));"
+    entry = folder / "entry.js"
+    entry.write_text("import { createElement } from 'react';\nimport { createRoot } from 'react-dom/client';\n" + drawn)
+    return _built(folder, entry)
 
 
-def _spread(values: list[float], unit: str) -> str:
-    ordered = sorted(values)
-    p95 = ordered[round(0.95 * (len(ordered) - 1))]
-    numbers = f"median {statistics.median(ordered):.3g}, p95 {p95:.3g}, {ordered[0]:.3g} - {ordered[-1]:.3g}"
-    return f"{numbers} {unit}".strip()
+def _built(folder: Path, entry: Path) -> Path:
+    """Where Vite wrote one file of JavaScript."""
+    folder.mkdir(exist_ok=True)
+    library = {"entry": str(entry), "formats": ["iife"], "name": "entry", "fileName": "entry"}
+    settings = {
+        "root": str(folder),
+        "define": {"process.env.NODE_ENV": json.dumps("production")},
+        "build": {"lib": library, "outDir": "built", "minify": True},
+    }
+    config = folder / "vite.config.mjs"
+    config.write_text(f"export default {json.dumps(settings)}")
+    build = [shutil.which("npx") or "npx", "vite", "build", "--config", str(config)]
+    subprocess.run(build, cwd=ROOM / "web", check=True, capture_output=True, timeout=300)
+    return folder / "built"
+
+
+def _clip(key: str) -> str:
+    """Its name in `WATCH_CLIPS`."""
+    return f"c{key}"
 
 
 if __name__ == "__main__":
