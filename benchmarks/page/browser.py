@@ -118,7 +118,7 @@ def painting(page: Page, dataset: Dataset, rounds: int, folder: Path) -> list[Li
 
 
 def playing(page: Page, dataset: Dataset, rounds: int) -> list[Line]:
-    """Percent of a playing clip's frames that never came onto the canvas, with masks, outlines and boxes and without."""
+    """Percent of a playing clip's frames that never came onto the canvas: with masks, outlines, boxes; without."""
     root, key = page.url.split("/clip")[0], dataset.index["key"][0].as_py()
     set_showing(page, "{ fill: false, outline: false, boxes: false, autoplay: true }")
     page.goto(f"{root}/clip/{key}")

@@ -6,6 +6,8 @@ export interface Binding {
   /** As `KeyboardEvent.key` has it; "Shift+" before it where the key alone means something else. */
   keys: string[];
   does: string;
+  /** Held down it does so no more than once: what decides something is pressed for each clip anew. */
+  once?: true;
   run: (key: string) => void;
 }
 
@@ -36,7 +38,7 @@ addEventListener('keydown', (event) => {
     for (const binding of scope.bindings)
       if (binding.keys.includes(pressed)) {
         event.preventDefault();
-        binding.run(pressed);
+        if (!event.repeat || !binding.once) binding.run(pressed);
         return;
       }
 });

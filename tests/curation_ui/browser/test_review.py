@@ -2,10 +2,11 @@
 
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from shards import Dataset
 from shards.verdicts import Verdict
@@ -94,6 +95,57 @@ def test_sixty_verdicts_outlive_kills(browser: Browser, dataset: Path) -> None:
     assert [(event.key, event.action) for event in events] == pressed
 
 
+def test_verdicts_that_could_not_be_sent_outlive_the_page(browser: Browser, dataset: Path) -> None:
+    """The server is killed, verdicts are given, the page is closed: the next page sends them, each once, as hers."""
+    keys = Dataset.open(str(dataset)).index["key"].to_pylist()
+    with serving(dataset) as server, looking(browser, server) as page:
+        open_first(page)
+        press(page, "a")
+        expect_clip(page, keys[1])
+        page.wait_for_load_state("networkidle")  # the clips behind are ready
+        server.kill()
+        press(page, "r")
+        expect_clip(page, keys[2])
+        press(page, "f", "a")
+        expect(page.get_by_text("3 unsent, trying again")).to_be_visible()
+        page.close()
+        server.start()
+        with looking_again(page, server, "bob") as other:
+            expect(other.get_by_text("3 verdicts by ann")).to_be_visible()
+        assert sorted(Dataset.open(str(dataset)).decisions()) == sorted(keys[:1])
+        with looking_again(page, server, "ann") as later:
+            expect(later.get_by_text("Sending 3 verdicts")).to_be_visible()
+            expect(later.get_by_text("unsent")).to_be_hidden()
+            until(later, "!Object.keys(localStorage).some((name) => name.startsWith('dreamreel.unsent'))")
+    events = Dataset.open(str(dataset)).verdicts().events()
+    given = [(keys[0], "accept"), (keys[1], "reject"), (keys[2], "flag"), (keys[2], "accept")]
+    assert [(event.key, event.action) for event in events] == given
+    assert {event.who for event in events} == {"ann"}
+
+
+def test_a_clip_that_was_not_seen_gets_no_verdict(browser: Browser, server: Server, dataset: Path) -> None:
+    """A key that is held down, or pressed while the next clip is on its way, decides about what is on show alone."""
+    keys = Dataset.open(str(dataset)).index["key"].to_pylist()
+    with looking(browser, server) as page:
+        page.evaluate("localStorage.setItem('dreamreel.showing', JSON.stringify({ ahead: false }))")
+        page.reload()
+        open_first(page)
+        held: list[Route] = []
+        page.route(f"**/clips/{keys[1]}", lambda route: held.append(route))
+        with page.expect_request(f"**/clips/{keys[1]}"):
+            press(page, "a", "a", "r", "s")
+        held[0].continue_()
+        expect_clip(page, keys[1])
+        page.keyboard.down("r")
+        page.keyboard.down("r")  # as a keyboard repeats it
+        page.keyboard.up("r")
+        expect_clip(page, keys[2])
+        expect(page.get_by_text("unsent")).to_be_hidden()
+        page.wait_for_load_state("networkidle")
+    events = Dataset.open(str(dataset)).verdicts().events()
+    assert [(event.key, event.action) for event in events] == [(keys[0], "accept"), (keys[1], "reject")]
+
+
 def test_script_in_a_caption_stays_text(browser: Browser, dataset: Path) -> None:
     table = Dataset.open(str(dataset))
     key, sha256 = (table.index[name][0].as_py() for name in ("key", "sha256"))
@@ -126,6 +178,18 @@ def test_plain_host_name(browser: Browser, dataset: Path) -> None:
         finally:
             other.close()
     assert Dataset.open(str(dataset)).decisions()[first].accepted
+
+
+@contextmanager
+def looking_again(page: Page, server: Server, who: str) -> Iterator[Page]:
+    """A further page of the same browser, whose user says another name or the same."""
+    again = page.context.new_page()
+    again.add_init_script(f"localStorage.setItem('dreamreel.who', '{who}')")
+    page.context.clear_cookies()
+    again.goto(server.url)
+    again.get_by_role("button", name=who).wait_for()
+    yield again
+    again.close()
 
 
 def open_first(page: Page) -> None:

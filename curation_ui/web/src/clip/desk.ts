@@ -47,6 +47,9 @@ export class Desk {
   private opened: Opened | null = null;
   private walk: Walk | null = null;
   private latest = 0;
+  private stood = -1; // place of the clip on show
+  /** Another clip was asked for and is not on show yet. */
+  moving = false;
 
   constructor() {
     effect(() => this.player.setLayers(this.layers(), showing.value));
@@ -77,19 +80,29 @@ export class Desk {
     const at = this.at.value + by;
     if (at < 0 || at >= walk.total) return say(by > 0 ? 'That was the last clip.' : 'This is the first clip.');
     this.at.value = at; // at once: the next key counts from here
+    this.moving = true;
     const number = ++this.latest;
     try {
       const key = await walk.key(at);
-      if (key === null || number !== this.latest) return;
-      const clip = await clipAt(opened.dataset, key, opened.kind);
-      if (number !== this.latest) return;
-      this.opened = { ...opened, key, at, frame: null };
+      const clip = key === null ? null : await clipAt(opened.dataset, key, opened.kind);
+      if (!clip || number !== this.latest) return;
+      this.opened = { ...opened, key: clip.value.key, at, frame: null };
+      this.stood = at;
+      this.moving = false;
       this.present(clip, null);
       go(this.address(), true);
       await this.prepare();
     } catch (fault) {
       complain(fault);
+    } finally {
+      if (number === this.latest) this.stay();
     }
+  }
+
+  /** Whoever asked for another clip has it, or gets none: count from the one on show. */
+  private stay(): void {
+    this.moving = false;
+    this.at.value = this.stood;
   }
 
   /** The address of what is on show; with its frame where it is one to pass on. */
@@ -121,27 +134,28 @@ export class Desk {
       if (frame !== null) this.player.seek(frame);
       return;
     }
+    const ready = video?.masksUrl ? this.store.ready(video.masksUrl) : [];
+    if (video) this.player.show(video, frame ?? 0);
+    else this.player.clear();
     batch(() => {
       this.clip.value = clip;
       this.hidden.value = new Set();
       this.chosen.value = 0;
-      this.masks.value = [];
+      this.masks.value = ready ?? [];
     });
-    if (!video) return this.player.clear();
-    this.player.show(video, frame ?? 0);
-    if (video.masksUrl)
-      void this.store.get(video.masksUrl).then(
+    if (!ready)
+      void this.store.get(video!.masksUrl!).then(
         (masks) => this.clip.value === clip && (this.masks.value = masks),
         (fault) => this.clip.value === clip && complain(fault),
       );
-    if (showing.value.autoplay && frame === null) this.player.play();
+    if (video && showing.value.autoplay && frame === null) this.player.play();
   }
 
   private async begin({ dataset, source, key, at }: Opened): Promise<void> {
     const began = await Walk.open(dataset, source, key, at);
     this.walk = began.walk;
     batch(() => {
-      this.at.value = began.at;
+      this.at.value = this.stood = began.at;
       this.total.value = began.walk.total;
     });
   }

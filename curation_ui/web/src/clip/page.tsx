@@ -70,6 +70,7 @@ function Opened({ desk, clip, back }: OpenedProps) {
     document.title = `${clip.subject} · ${clip.key.slice(0, 8)}`;
   }, [clip.key, clip.subject]);
   const act = (action: Action) => {
+    if (desk.moving) return; // the next clip is on its way, and what it is has not been seen yet
     decide(clip, action);
     if (action !== 'flag' && clip.sha256) void desk.step(1);
   };
@@ -93,18 +94,18 @@ function Opened({ desk, clip, back }: OpenedProps) {
     say('The address names this clip and frame now.');
   };
   useKeys('This clip', [
-    { keys: ['a'], does: 'accept, and on to the next', run: () => act('accept') },
-    { keys: ['r'], does: 'reject, and on to the next', run: () => act('reject') },
-    { keys: ['s'], does: 'skip', run: () => act('skip') },
-    { keys: ['f'], does: 'flag, to be looked at again', run: () => act('flag') },
+    { keys: ['a'], does: 'accept, and on to the next', once: true, run: () => act('accept') },
+    { keys: ['r'], does: 'reject, and on to the next', once: true, run: () => act('reject') },
+    { keys: ['s'], does: 'skip', once: true, run: () => act('skip') },
+    { keys: ['f'], does: 'flag, to be looked at again', once: true, run: () => act('flag') },
     { keys: ['n'], does: 'correct the subject word', run: () => subject.current?.focus() },
     { keys: ['c'], does: 'mend the caption', run: () => caption.current?.focus() },
     { keys: ['x'], does: 'choose the next track', run: () => (desk.chosen.value = (desk.chosen.value + 1) % clip.tracks.length) },
-    { keys: ['d'], does: 'drop the chosen track, or take that back', run: () => clip.tracks[desk.chosen.value] && drop(clip.tracks[desk.chosen.value]!) },
+    { keys: ['d'], does: 'drop the chosen track, or take that back', once: true, run: () => clip.tracks[desk.chosen.value] && drop(clip.tracks[desk.chosen.value]!) },
     { keys: ['1', '2', '3', '4', '5', '6', '7', '8', '9'], does: 'show or hide a track', run: (key) => clip.tracks[Number(key) - 1] && desk.toggleTrack(clip.tracks[Number(key) - 1]!.id) },
     { keys: ['t'], does: 'see it as the trainer does', run: () => clip.kind === 'samples' && turn('trainer') },
     { keys: ['e'], does: 'segment the chosen track anew', run: () => clip.sha256 && turn('segment') },
-    { keys: ['u'], does: 'undo the last verdict', run: () => void takeBack() },
+    { keys: ['u'], does: 'undo the last verdict', once: true, run: () => void takeBack() },
     { keys: ['j', 'ArrowDown'], does: 'next clip', run: () => void desk.step(1) },
     { keys: ['k', 'ArrowUp'], does: 'clip before', run: () => void desk.step(-1) },
     { keys: ['y'], does: 'put this frame into the address', run: () => void copyLink() },

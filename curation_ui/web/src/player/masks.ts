@@ -5,6 +5,7 @@ import type { PackedMasks } from './runs.ts';
 const KEPT = 12; // clips
 
 interface Waiting {
+  tracks: PackedMasks[] | null; // once they are there
   done: Promise<PackedMasks[]>;
   resolve: (tracks: PackedMasks[]) => void;
   reject: (fault: Error) => void;
@@ -17,12 +18,19 @@ export class MaskStore {
   constructor() {
     this.worker.onmessage = ({ data }: MessageEvent<MaskAnswer>) => {
       const waiting = this.asked.get(data.url);
-      if ('tracks' in data) waiting?.resolve(data.tracks);
-      else {
+      if ('tracks' in data) {
+        if (waiting) waiting.tracks = data.tracks;
+        waiting?.resolve(data.tracks);
+      } else {
         this.asked.delete(data.url); // whoever asks again tries again
         waiting?.reject(new Error(data.fault));
       }
     };
+  }
+
+  /** The masks at `url` where they are there already. */
+  ready(url: string): PackedMasks[] | null {
+    return this.asked.get(url)?.tracks ?? null;
   }
 
   /** The masks at `url`; asked for once, however often this is called. */
@@ -35,7 +43,7 @@ export class MaskStore {
     }
     const { promise: done, resolve, reject } = withResolvers<PackedMasks[]>();
     done.catch(() => undefined); // a fault is told to whoever waits; nobody may
-    this.asked.set(url, { done, resolve, reject });
+    this.asked.set(url, { tracks: null, done, resolve, reject });
     if (this.asked.size > KEPT) this.asked.delete(this.asked.keys().next().value!);
     this.worker.postMessage({ url } satisfies MaskRequest);
     return done;

@@ -32,7 +32,7 @@ export function paint(
   canvas.setTransform(scale, 0, 0, scale, 0, 0);
   for (const layer of layers) {
     if (look.fill && layer.masks) fillMask(canvas, layer.masks, number, layer.colour);
-    if (look.outline && layer.masks) strokeOutline(canvas, layer.masks, number, layer.colour, scale);
+    if (look.outline && layer.masks) drawOutline(canvas, layer.masks, number, layer.colour, scale);
     const box = look.boxes ? layer.boxes[number] : null;
     if (box) strokeBox(canvas, box, layer, scale);
   }
@@ -42,14 +42,13 @@ export function fillMask(canvas: CanvasRenderingContext2D, masks: PackedMasks, n
   const { spans, spansAt } = masks;
   canvas.globalAlpha = FILL_SHARE;
   canvas.fillStyle = colour;
-  canvas.beginPath();
   for (let at = 3 * (spansAt[number] ?? 0); at < 3 * (spansAt[number + 1] ?? 0); at += 3)
-    canvas.rect(spans[at]!, spans[at + 1]!, 1, spans[at + 2]! - spans[at + 1]!);
-  canvas.fill();
+    canvas.fillRect(spans[at]!, spans[at + 1]!, 1, spans[at + 2]! - spans[at + 1]!); // a third of what a path takes
   canvas.globalAlpha = 1;
 }
 
-function strokeOutline(
+/** Lines two canvas pixels wide, on the border between subject and background. */
+export function drawOutline(
   canvas: CanvasRenderingContext2D,
   masks: PackedMasks,
   number: number,
@@ -57,15 +56,12 @@ function strokeOutline(
   scale: number,
 ): void {
   const { edges, edgesAt } = masks;
-  canvas.beginPath();
+  const half = 1 / scale;
+  canvas.fillStyle = colour;
   for (let at = 4 * (edgesAt[number] ?? 0); at < 4 * (edgesAt[number + 1] ?? 0); at += 4) {
-    canvas.moveTo(edges[at]!, edges[at + 1]!);
-    canvas.lineTo(edges[at + 2]!, edges[at + 3]!);
+    const [x0, y0] = [edges[at]!, edges[at + 1]!];
+    canvas.fillRect(x0 - half, y0 - half, edges[at + 2]! - x0 + 2 * half, edges[at + 3]! - y0 + 2 * half);
   }
-  canvas.lineCap = 'square';
-  canvas.strokeStyle = colour;
-  canvas.lineWidth = 2 / scale;
-  canvas.stroke();
 }
 
 function strokeBox(canvas: CanvasRenderingContext2D, box: Box, layer: Layer, scale: number): void {

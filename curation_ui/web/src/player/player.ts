@@ -37,10 +37,12 @@ export class Player {
   attach(canvas: HTMLCanvasElement, shelf: HTMLElement): void {
     this.canvas = canvas.getContext('2d', { alpha: false });
     shelf.replaceChildren(...this.videos.map((video) => video.element));
-    if (this.current?.clip) this.fit(this.current.clip);
+    if (!this.current?.clip) return;
+    this.fit(this.current.clip);
+    if (this.current.settled) this.repaint();
   }
 
-  /** Show a clip; where it was made ready, its first picture is painted before this returns. */
+  /** Show a clip; where it was made ready, its first picture is painted with the layers that are set next. */
   show(clip: Playable, from = 0): void {
     this.current?.pause();
     const video = this.take(clip);
@@ -50,7 +52,6 @@ export class Player {
     this.fault.value = video.fault;
     this.shown.value = video.frame !== null;
     this.fit(clip);
-    this.repaint();
     if (from !== (video.frame ?? 0)) video.seek(from);
   }
 

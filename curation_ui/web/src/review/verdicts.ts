@@ -1,10 +1,12 @@
 /** Verdicts on their way: shown at once, sent in order, asked again until the server has them on its disk. */
-import { computed, signal } from '@preact/signals';
+import { computed, effect, signal, untracked } from '@preact/signals';
 import { api, get, post, Trouble } from '../api.ts';
-import { again } from '../session.tsx';
+import { counted } from '../numbers.ts';
+import { again, home, session } from '../session.tsx';
 import { complain, say } from '../toasts.tsx';
 import type { Clip, DecisionInfo, Event, VerdictRequest, VerdictsAnswer } from '../wire.ts';
 import { held, refresh } from './clips.ts';
+import { forget, keep, keptOf } from './kept.ts';
 
 export type Action = VerdictRequest['action'];
 
@@ -58,7 +60,31 @@ export async function settled(): Promise<void> {
 
 const waiters: (() => void)[] = [];
 
+/** Once it is known who is here and what there is, verdicts that an earlier page could not send are sent. */
+effect(() => {
+  const who = session.value?.who;
+  const datasets = home.value?.datasets ?? [];
+  if (who) untracked(() => datasets.forEach(({ dataset, url }) => resume(dataset, url, who)));
+});
+
+function resume(dataset: string, url: string, who: string): void {
+  const known = new Set(queue.value.map((waiting) => waiting.verdict.id));
+  const kept = keptOf(url).filter(({ verdict }) => !known.has(verdict.id));
+  const mine = kept.filter((one) => one.who === null || one.who === who);
+  const others = kept.filter((one) => !mine.includes(one));
+  if (others.length) {
+    const names = [...new Set(others.map((one) => one.who))].join(' and ');
+    say(`Unsent on this machine: ${counted(others.length, 'verdict')} by ${names}. Say that name above to send them.`, true);
+  }
+  if (!mine.length) return;
+  say(`Sending ${counted(mine.length, 'verdict')} that an earlier page could not send.`);
+  queue.value = [...queue.value, ...mine.map(({ verdict }) => ({ dataset, verdict }))];
+  void send();
+}
+
 function enqueue(dataset: string, verdict: VerdictRequest): void {
+  const url = home.value?.datasets.find((one) => one.dataset === dataset)?.url;
+  if (url) keep(url, session.value?.who ?? null, verdict);
   queue.value = [...queue.value, { dataset, verdict }];
   void foretell(dataset, verdict);
   void send();
@@ -141,6 +167,7 @@ function refuse(batch: readonly Waiting[], fault: unknown): void {
 }
 
 function drop(batch: readonly Waiting[]): void {
+  for (const { verdict } of batch) forget(verdict.id);
   queue.value = queue.value.filter((waiting) => !batch.includes(waiting));
 }
 
