@@ -17,7 +17,7 @@ _SYSTEM = {  # a machine that is gone is missed within two seconds, instead of h
 }
 _MEMORY = 80 << 20  # bytes of each machine's object store: records are small
 
-STARTS = 4
+STARTS = 8
 """Ray gives a machine half a minute to start, which is short where others want the cores too."""
 
 
