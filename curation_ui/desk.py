@@ -3,22 +3,26 @@
 import getpass
 import re
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 
+from curation_ui.index import open_index
 from curation_ui.playing import Player
 from curation_ui.segmenting import Segmenting
 from curation_ui.shown import Shown, open_shown
 from curation_ui.study import Study
 from curation_ui.versions import Comparison
 from curation_ui.wire import DatasetInfo, Home
-from shards import SCHEMA
+from shards import SCHEMA, Dataset
 
 WARM_AFTER = 3.0  # seconds, in which the first page is served without anything beside it
 
 
 class Desk:
-    """The datasets of one server. `reload` opens one anew; whoever reads it meanwhile goes on with the old."""
+    """The datasets of one server. `reload` opens one anew; whoever reads it meanwhile goes on with the old.
+
+    `read` gives the index of a dataset when it is first opened, by its URL.
+    """
 
     def __init__(
         self,
@@ -28,6 +32,7 @@ class Desk:
         blind: bool = False,
         train_recipe: str = "paper",
         study: Study | None = None,
+        read: Callable[[str], Dataset | None] = open_index,
     ) -> None:
         self.player, self.blind, self.train_recipe = player, blind, train_recipe
         self.segmenting, self.study = Segmenting(), study
@@ -38,7 +43,7 @@ class Desk:
         for url in urls:
             name = _free(_short(url), self._urls)
             self._urls[name] = url
-            self._shown[name] = open_shown(url, name, player, blind=blind)
+            self._shown[name] = open_shown(url, read(url), name, player, blind=blind)
 
     def __getitem__(self, name: str) -> Shown:
         """Raises `KeyError`."""
@@ -61,7 +66,8 @@ class Desk:
     def reload(self, name: str) -> Shown:
         """Open a dataset again, for what a build added."""
         with self._opening:
-            self._shown[name] = open_shown(self._urls[name], name, self.player, blind=self.blind)
+            url = self._urls[name]
+            self._shown[name] = open_shown(url, open_index(url), name, self.player, blind=self.blind)
             return self._shown[name]
 
     def comparison(self, a: str, b: str) -> Comparison:

@@ -11,9 +11,6 @@ from curation_ui.wire import ColumnInfo, Kind
 from shards import bare, ledger, select, sidecar
 from shards.storage import Storage
 
-INDEX = tuple(name for name in sidecar.SCHEMA.names if name != "pts")
-"""What the page keeps of the sidecars: all but the frame times, which stand in every clip's own description."""
-
 _HIDDEN = {"json_size", "masks_size", "strip_size", "sha256", "mp4_sha256", "nouns"}
 _LABELS: Mapping[str, str] = {
     "fps": "frames a second",
@@ -34,7 +31,7 @@ _ENDING = ("stage", "outcome", "why", "measured")
 
 
 def of_samples(index: pa.Table) -> pa.Table:
-    """A row for each sample of an index (`INDEX` and `shard`)."""
+    """A row for each sample of an index (`index.INDEX` and `shard`)."""
     known = select.columns(index)
     rows = known.drop_columns([name for name in known.column_names if name in _HIDDEN])
     tracks = pc.list_flatten(index["tracks"])

@@ -22,7 +22,6 @@ from curation_ui.thresholds import Judged, asked_by, rules_of
 from curation_ui.wire import Card, ColumnInfo, FacetsRequest, Filter, Histogram, Kind, Query, State, Word, Words
 from pipeline.stages.judge import Judge, Screener
 from shards import Dataset, Storage, select
-from shards.writer import INFO
 
 _CARD = ("key", "subject", "caption", "state", "flagged", "edited")
 _ASKED_AGAIN = (Screener.name, Judge.name)
@@ -252,11 +251,9 @@ class Shown:
         return [_decided(numbers[key], one, texts.get(key)) for key, one in seen.items()]
 
 
-def open_shown(url: str, name: str, player: Player, *, blind: bool) -> Shown:
-    """A dataset of ours where there is a dataset.json, else the foreign tars of a folder. Raises `ValueError`."""
-    storage = Storage.at(url)
-    holdings: Holdings
-    holdings = OwnShards(Dataset.open(url, rows.INDEX)) if storage.exists(INFO) else ForeignTars(storage)
+def open_shown(url: str, index: Dataset | None, name: str, player: Player, *, blind: bool) -> Shown:
+    """A dataset of ours as `index.open_index` opened it, or else the foreign tars of a folder. Raises `ValueError`."""
+    holdings: Holdings = ForeignTars(Storage.at(url)) if index is None else OwnShards(index)
     return Shown(name, holdings, player, blind=blind)
 
 

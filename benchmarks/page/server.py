@@ -140,7 +140,8 @@ def judging(dataset: Path, count: int) -> list[Line]:
 
 def faceting(dataset: Path, rounds: int) -> list[Line]:
     """Five linked facets under a filter of two of them, by the page's table and by SQLite over the same rows."""
-    from curation_ui.rows import INDEX, of_samples
+    from curation_ui.index import INDEX
+    from curation_ui.rows import of_samples
 
     rows = of_samples(Dataset.open(dataset, INDEX).index)
     table = Table(rows)
