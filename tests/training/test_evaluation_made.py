@@ -11,8 +11,8 @@ from einops import rearrange
 from dreamreel import main
 from pipeline.recipe import load_recipe
 from shards import Storage
-from tests.training.test_trainer import TINY
 from tests.training.tiny_base import write_tiny_base
+from tests.training.tiny_run import TINY
 from training.evaluation.attention_masks import Guide, MaskedAttentionMaker, attach, sides, words_of
 from training.evaluation.making import Conditions, make_videos
 from training.evaluation.manifest import read_manifest

@@ -15,6 +15,7 @@ from shards import Storage, video
 from tests.training.tiny_base import write_tiny_base
 from training.model.base import VideoBase
 from training.trainer.checkpoints import Checkpoints
+from training.trainer.ranks import Ranks
 from training.trainer.recipe import load_train_recipe
 from training.trainer.run_folder import describe_run
 from training.trainer.trainee import Trainee
@@ -42,7 +43,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     motion = ["model.motion.encoder_channels=[4,8]", "model.motion.temporal_heads=2"]
     recipe = load_train_recipe("embedded", [f"base={folder / 'base'}", *settings, *motion])
     storage = Storage.at(folder / "run")
-    trainee = Trainee(VideoBase.named(recipe.base), recipe, torch.device("cpu"))
+    trainee = Trainee(VideoBase.named(recipe.base), recipe, Ranks(rank=0, world=1, device=torch.device("cpu")))
     checkpoints = Checkpoints(storage, keep=1)
     checkpoints.save(lambda: trainee.snapshot(7, "{}"))
     checkpoints.wait()

@@ -1,16 +1,11 @@
-"""A run is the same however it was stopped and over however many processes; what goes wrong is told in one line."""
+"""A run leaves what it should and is the same however it was stopped."""
 
-import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from itertools import islice
-from multiprocessing import get_context
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -18,81 +13,20 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from shards import Storage
-from tests.training.tiny_base import write_tiny_base
+from tests.training.tiny_run import PREVIEWS, TINY, log, process, recipe, same, weights
 from training.loader import LatentCache, Share, open_stream
 from training.model.base import VideoBase
 from training.model.dreamvideo2 import DreamVideo2
 from training.trainer import checkpoints
-from training.trainer.log import Moment, moments
+from training.trainer.log import Moment
 from training.trainer.previews import COLOUR
 from training.trainer.recipe import TrainRecipe, load_train_recipe, train_recipe_names
-from training.trainer.run import Summary, memory_told, train
+from training.trainer.run import Summary, train
 
-TINY = (
-    "steps=5",
-    "batch=4",
-    "at_once=2",
-    "ema=0.9",
-    "saves.every=2",
-    "optimizer.lr=1e-2",
-    "optimizer.warmup=2",
-    "loader.height=16",
-    "loader.width=24",
-    "loader.window.num_frames=3",
-    "loader.workers=0",
-    "model.motion.encoder_channels=[4,8]",
-    "model.motion.temporal_heads=2",
-)
-"""Five steps of four clips, each in two passes."""
-
-
-@pytest.fixture(scope="module")
-def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_base(tmp_path_factory.mktemp("base") / "base")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """The last bits of a sum depend on how many threads share it."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-def recipe(base: Path, *changes: str) -> TrainRecipe:
-    return load_train_recipe("embedded", [f"base={base}", *TINY, *changes])
-
-
-@pytest.fixture(scope="module")
-def whole(tiny_base: Path, clips_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run that nobody disturbed."""
-    folder = tmp_path_factory.mktemp("runs") / "whole"
-    summary = train(str(clips_folder), str(folder), recipe(tiny_base))
-    assert summary.finished
-    assert summary.steps == 5
-    return folder
-
-
-def weights(run: Path, step: int = 5, name: str = "model") -> dict[str, torch.Tensor]:
-    folder = run / checkpoints.folder_of(step) / name
-    files = sorted(folder.rglob("*.safetensors"))
-    return {f"{file.parent.name}.{key}": value for file in files for key, value in load_file(file).items()}
-
-
-def same(one: Any, other: Any) -> bool:
-    """Whether two states are equal, bit by bit."""
-    if isinstance(one, torch.Tensor):
-        return torch.equal(one, other)
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
-    if isinstance(one, list | tuple):
-        return len(one) == len(other) and all(same(a, b) for a, b in zip(one, other, strict=True))
-    return bool(one == other)
+pytestmark = pytest.mark.usefixtures("single_thread")
 
 
 def assert_same_run(one: Path, other: Path) -> None:
@@ -101,10 +35,6 @@ def assert_same_run(one: Path, other: Path) -> None:
     a, b = (checkpoints.state_of(Storage.at(run), 5) for run in (one, other))
     assert same(a, b)
     assert [learnt(moment) for moment in log(one)] == [learnt(moment) for moment in log(other)]
-
-
-def log(run: Path) -> list[Moment]:
-    return moments(Storage.at(run))
 
 
 def learnt(moment: Moment) -> tuple[Any, ...]:
@@ -162,8 +92,7 @@ def test_previews_and_tensorboard_show_a_run_and_change_nothing_about_it(
 ) -> None:
     """Previews are target and generated clip with their boxes, events what the log has of numbers."""
     run = tmp_path / "run"
-    changes = ("previews.every=3", "previews.count=1", "previews.num_inference_steps=2", "tensorboard=true")
-    train(str(clips_folder), str(run), recipe(tiny_base, *changes))
+    train(str(clips_folder), str(run), recipe(tiny_base, *PREVIEWS, "tensorboard=true"))
     assert sorted(path.name for path in (run / "previews").iterdir()) == ["step-00000003-0.gif", "step-00000005-0.gif"]
     with Image.open(run / "previews" / "step-00000003-0.gif") as gif:
         assert (gif.size, gif.n_frames) == ((48, 16), 3)  # type: ignore[attr-defined]
@@ -224,15 +153,6 @@ def _until_killed(dataset: str, run: str, settings: dict[str, Any], after: int) 
     train(dataset, run, TrainRecipe.model_validate(settings), resume=True, stopping=stopping)
 
 
-def process(work: Callable[..., None], *arguments: Any) -> BaseProcess:
-    """Forked from a process that has loaded what a training needs."""
-    context = get_context("forkserver")
-    context.set_forkserver_preload(["training.loader.stream", "pandas", "training.trainer.run", "torch._dynamo"])
-    started = context.Process(target=work, args=arguments)
-    started.start()
-    return started
-
-
 def test_a_killed_run_goes_on_bit_by_bit(whole: Path, tiny_base: Path, clips_folder: Path, tmp_path: Path) -> None:
     """Killed twice with SIGKILL: before anything was saved, and while a checkpoint was being written or just was."""
     run, settings = tmp_path / "run", recipe(tiny_base).settings()
@@ -264,120 +184,6 @@ def test_a_half_written_checkpoint_is_none(whole: Path, tmp_path: Path) -> None:
     run = Path(shutil.copytree(whole, tmp_path / "run"))
     (run / f"{checkpoints.folder_of(5)}.json").unlink()
     assert checkpoints.steps(Storage.at(run)) == [2, 4]
-
-
-# --- many processes
-
-
-def _as_rank(rank: int, world: int, port: int, dataset: str, run: str, settings: dict[str, Any]) -> None:
-    torch.set_num_threads(1)
-    os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(world), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    train(dataset, run, TrainRecipe.model_validate(settings))
-
-
-@pytest.mark.parametrize(("world", "at_once"), [(2, 1), (4, 1)])
-def test_many_processes_train_as_one(
-    tiny_base: Path, clips_folder: Path, tmp_path: Path, world: int, at_once: int, free_port: int
-) -> None:
-    """Over gloo, at the same global batch and the paper's rate: losses and weights within 1e-5, the same clips."""
-    rate = "optimizer.lr=1e-4"
-    train(str(clips_folder), str(tmp_path / "alone"), recipe(tiny_base, rate))
-    settings = recipe(tiny_base, rate, f"at_once={at_once}").settings()
-    arguments = (world, free_port, str(clips_folder), str(tmp_path / "run"), settings)
-    ranks = [process(_as_rank, rank, *arguments) for rank in range(world)]
-    for rank in ranks:
-        rank.join(300)
-    assert [rank.exitcode for rank in ranks] == [0] * world
-    one, many = log(tmp_path / "alone"), log(tmp_path / "run")
-    assert [sorted(moment.keys) for moment in many] == [sorted(moment.keys) for moment in one]
-    assert [moment.loss for moment in many] == pytest.approx([moment.loss for moment in one], abs=1e-5)
-    ours, theirs = weights(tmp_path / "alone"), weights(tmp_path / "run")
-    assert max(float((ours[key] - theirs[key]).abs().max()) for key in ours) < 1e-5
-
-
-@pytest.fixture
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
-
-
-# --- trouble
-
-
-def refused(dataset: Path, run: Path, chosen: TrainRecipe, says: str, resume: bool = False) -> None:
-    with pytest.raises(ValueError, match=says) as told:
-        train(str(dataset), str(run), chosen, resume=resume)
-    assert "\n" not in str(told.value)
-
-
-def test_a_run_of_another_recipe_or_not_asked_to_go_on_is_left_alone(
-    whole: Path, tiny_base: Path, clips_folder: Path
-) -> None:
-    before = contents(whole)
-    refused(clips_folder, whole, recipe(tiny_base), "holds a run at step 5; go on with --resume")
-    other = recipe(tiny_base, "optimizer.lr=3e-4", "loader.seed=4")
-    refused(
-        clips_folder, whole, other, r"other settings \(loader\.seed: 0 -> 4; optimizer\.lr: 0\.01 -> 0\.0003\)", True
-    )
-    refused(clips_folder.parent, whole, recipe(tiny_base), "other settings .dataset:", True)
-    assert contents(whole) == before
-
-
-def contents(run: Path) -> dict[Path, bytes]:
-    """Of all files but the lock's, which names who held it last."""
-    return {path: path.read_bytes() for path in run.rglob("*") if path.is_file() and path.suffix != ".lock"}
-
-
-@pytest.mark.parametrize(
-    ("changes", "says"),
-    [
-        (["batch=6", "at_once=4"], "batch=6 cannot be laid out over 1 processes with at_once=4"),
-        (["loader.height=17"], "pictures of 17x24 are no whole latents"),
-        (
-            ["model.motion.encoder_channels=[4,8,8]"],
-            "encoder_channels needs 2 numbers, one more than halvings, and has 3",
-        ),
-        (["loader.window.num_frames=30"], "has no clip to train on: none of 14 samples is long enough"),
-        (["base=tests"], "tests: no base of a text-to-video model, for unet, vae,"),
-        (["base=./gone"], "base='./gone': there is no folder gone; name one that diffusers wrote"),
-        (["device=cuda:7"], "no GPU is here"),
-        (["device=abacus"], "is none that torch knows"),
-    ],
-)
-def test_what_does_not_go_together_is_told(
-    tiny_base: Path, clips_folder: Path, tmp_path: Path, changes: list[str], says: str
-) -> None:
-    if "device=cuda:7" in changes and torch.cuda.is_available():
-        pytest.skip("a GPU is here")
-    refused(clips_folder, tmp_path / "run", recipe(tiny_base, *changes), says)
-    assert not (tmp_path / "run" / "run.json").exists()  # the folder stays free for what was meant
-
-
-def test_a_loss_that_is_no_number_names_its_samples_and_saves_nothing(
-    tiny_base: Path, clips_folder: Path, tmp_path: Path
-) -> None:
-    run, wild = tmp_path / "run", recipe(tiny_base, "optimizer.lr=1e30", "optimizer.warmup=0", "saves.every=1")
-    with pytest.raises(ValueError, match=r"step \d: the loss is (nan|inf)") as told:
-        train(str(clips_folder), str(run), wild)
-    step = int(str(told.value).split()[1].rstrip(":"))
-    seen = json.loads((run / "log.jsonl").read_text().splitlines()[-1])
-    assert seen["step"] == step - 1
-    assert checkpoints.steps(Storage.at(run)) == [*range(max(1, step - 3), step)]
-    assert str(told.value).count(", ") >= 4
-    assert "leave them out by loader.sampling.where" in str(told.value)
-
-
-def test_too_little_memory_says_what_to_lower(tiny_base: Path) -> None:
-    """A petabyte is refused by the allocator itself."""
-    with (
-        pytest.raises(
-            ValueError, match=r"this machine has too little memory for a step: lower at_once \(now 2\), set"
-        ) as told,
-        memory_told(recipe(tiny_base), torch.device("cpu")),
-    ):
-        torch.empty(1 << 50, dtype=torch.uint8)
-    assert "loader.height and loader.width (now 16 and 24)" in str(told.value)
 
 
 def test_recipes_are_valid() -> None:

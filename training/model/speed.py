@@ -56,21 +56,21 @@ def sped_up(model: DreamVideo2, settings: SpeedSettings) -> DreamVideo2:
             )
         torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, 64)
     if settings.checkpointing:
-        for block in _blocks(model):
+        for block in blocks(model):
             block.forward = _forgetting(block.forward)
     return model
 
 
-def _layers(model: DreamVideo2) -> list[nn.Module]:
-    return [module for module in model.modules() if isinstance(module, COMPILED)]
-
-
-def _blocks(model: DreamVideo2) -> Iterator[nn.Module]:
+def blocks(model: DreamVideo2) -> Iterator[nn.Module]:
     """Of the UNet and of the ControlNet, from end to end."""
     yield from (*model.unet.down_blocks, model.unet.mid_block, *model.unet.up_blocks)
     if model.motion_module is not None:
         controlnet = model.motion_module.controlnet
         yield from (block for block in (*controlnet.down_blocks, controlnet.mid_block) if block is not None)
+
+
+def _layers(model: DreamVideo2) -> list[nn.Module]:
+    return [module for module in model.modules() if isinstance(module, COMPILED)]
 
 
 def _forgetting(forward: Any) -> Any:

@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 
 from shards import Storage
+from training.trainer.parallel import whole
 
 FOLDER = "checkpoints"
 STATE = "state.pt"
@@ -39,9 +40,13 @@ class Snapshot:
 
 
 class Mirror:
-    """Copies of tensors on the CPU, in memory that is used again for the next copy of the same."""
+    """Copies of tensors on the CPU, in memory that is used again for the next copy of the same.
 
-    def __init__(self) -> None:
+    Of tensors of which each process holds a shard it is a meeting of all; those that do not `keep` get no copy.
+    """
+
+    def __init__(self, *, keep: bool = True) -> None:
+        self._keep = keep
         self._held: dict[str, Tensor] = {}
 
     def of(self, value: Any, name: str) -> Any:
@@ -53,9 +58,12 @@ class Mirror:
 
     def _copied(self, value: Any, name: str) -> Any:
         if isinstance(value, Tensor):
+            value = whole(value.detach())
+            if not self._keep:
+                return None
             if name not in self._held:
                 self._held[name] = torch.empty(value.shape, dtype=value.dtype, pin_memory=value.is_cuda)
-            return self._held[name].copy_(value.detach(), non_blocking=True)
+            return self._held[name].copy_(value, non_blocking=True)
         if isinstance(value, Mapping):
             return {key: self._copied(inner, f"{name}.{key}") for key, inner in value.items()}
         if isinstance(value, list | tuple):

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from shards import Storage
 from training.generation.ddim import ddim, guided
 from training.loader import Batch
 from training.model.base import VideoBase
@@ -32,23 +31,21 @@ class Previewer:
     batch: Batch  # on the model's device
 
     @torch.no_grad()
-    def draw(self, model: DreamVideo2, storage: Storage, step: int) -> list[str]:
-        """Write previews/step-N-K.gif, target and generated clip side by side; their paths."""
+    def draw(self, model: DreamVideo2, step: int) -> dict[str, bytes]:
+        """previews/step-N-K.gif, target and generated clip side by side: path -> file."""
         was_training = model.training
         model.eval()
         frames = self.base.decode(rearrange(self._sampled(model), "b c f h w -> b f c h w")).cpu()
         model.train(was_training)
         targets = self.base.decode(self.batch.frames) if self.batch.encoded else self.batch.frames
-        paths = []
+        files = {}
         for number, (shown, made) in enumerate(zip(targets.cpu(), frames, strict=True)):
             both = np.concatenate([shown.numpy(), made.numpy()], axis=2)
             width = shown.shape[2]
             boxes = self.batch.boxes[number].cpu().numpy()
             beside = boxes + np.array([width, 0, width, 0], np.float32)
-            path = f"{FOLDER}/step-{step:08d}-{number}.gif"
-            storage.write(path, _gif(both, [boxes, beside]))
-            paths.append(path)
-        return paths
+            files[f"{FOLDER}/step-{step:08d}-{number}.gif"] = _gif(both, [boxes, beside])
+        return files
 
     def _sampled(self, model: DreamVideo2) -> Tensor:
         """Latents [B, C, F, h, w], from the clips' own noise."""

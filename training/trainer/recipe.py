@@ -11,10 +11,13 @@ from pipeline.stage import Settings
 from training.loader import Loader
 from training.model.settings import ModelSettings
 from training.model.speed import SpeedSettings
+from training.trainer.parallel import Parallel
 
 FOLDER = Path(__file__).parents[1] / "recipes"
 
-GOES_ON_WITH = frozenset({"steps", "at_once", "speed", "saves", "previews", "tensorboard", "device", "latents"})
+GOES_ON_WITH = frozenset(
+    {"steps", "at_once", "speed", "parallel", "saves", "previews", "tensorboard", "device", "latents"}
+)
 """Settings that a resumed run may have otherwise than it began with; with all others it would be another run."""
 
 
@@ -60,6 +63,7 @@ class TrainRecipe(Settings):
     latents: str | None = None  # folder that keeps the clips' latents, so that each is encoded once
     model: ModelSettings = ModelSettings()
     speed: SpeedSettings = SpeedSettings()
+    parallel: Parallel = "ddp"  # each process has all of the model; "fsdp2": a shard, the frozen base's too
     saves: Saves = Saves()
     previews: Previews | None = None
     tensorboard: bool = False  # also write what TensorBoard reads

@@ -8,8 +8,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from torch import nn
-from torch.nn.parallel import DistributedDataParallel
 
 from shards import Storage
 from training.loader import Batch, LatentCache, Share, Stream, open_stream
@@ -17,6 +15,7 @@ from training.model.base import VideoBase
 from training.trainer.checkpoints import Checkpoints
 from training.trainer.learner import Learner
 from training.trainer.log import Log, Moment, check_board, tell
+from training.trainer.parallel import joined_model, not_yet_joined
 from training.trainer.previews import Previewer
 from training.trainer.ranks import Ranks, joined
 from training.trainer.recipe import TrainRecipe
@@ -55,7 +54,7 @@ def train(
         step = ranks.agreed(lambda: _begun(storage, dataset, recipe, resume, who, held))
         base = ranks.agreed_by_all(lambda: VideoBase.named(recipe.base, dtype=recipe.speed.dtype, device=ranks.device))
         _check_fits(recipe, base)
-        trainee = Trainee(base, recipe, ranks.device)
+        trainee = Trainee(base, recipe, ranks)
         state = trainee.load(storage, step) if step else None
         passes, share = _passes(recipe, ranks)
         cache = _cache(recipe, base)
@@ -83,9 +82,7 @@ class _Run:
         self.recipe, self.ranks, self.trainee, self.stream = recipe, ranks, trainee, stream
         self.passes, self.stopping = passes, stopping
         self.learner = learner
-        self.network: nn.Module = trainee.model.train()
-        if ranks.world > 1:
-            self.network = DistributedDataParallel(trainee.model, broadcast_buffers=False)
+        self.network = joined_model(trainee.model.train(), recipe.parallel, ranks)
         self.storage = storage
         self.previewer: Previewer | None = None
         self.checkpoints = Checkpoints(storage, recipe.saves.keep)
@@ -124,7 +121,7 @@ class _Run:
             batch = batch.to(self.ranks.device)
             self._keep_for_previews(batch)
             last = number == self.passes - 1
-            with nullcontext() if last or self.ranks.world == 1 else self.network.no_sync():  # type: ignore[operator]
+            with nullcontext() if last else not_yet_joined(self.network):
                 losses = self.learner.losses(self.network, batch)
                 (losses.loss / self.passes).backward()  # type: ignore[no-untyped-call]
             tally.add(batch, *losses)
@@ -162,25 +159,30 @@ class _Run:
     def _keep_for_previews(self, batch: Batch) -> None:
         """The first batch of this start: its clips are what is generated."""
         previews = self.recipe.previews
-        if previews is not None and self.previewer is None and self.ranks.leads:
+        if previews is not None and self.previewer is None:
             self.previewer = Previewer(
                 base=self.learner.base, learner=self.learner, settings=previews, batch=batch.first(previews.count)
             )
 
     def _preview(self, step: int) -> None:
+        """Every process draws, for each may hold a shard of the model; the leading one's are kept."""
         previews = self.recipe.previews
-        if previews is None or self.previewer is None or self.log is None:
+        if previews is None or self.previewer is None:
             return
         if step % previews.every == 0 or step == self.recipe.steps:
-            self.log.event({"step": step, "previews": self.previewer.draw(self.trainee.model, self.storage, step)})
+            files = self.previewer.draw(self.trainee.model, step)
+            if self.log is not None:
+                for path, gif in files.items():
+                    self.storage.write(path, gif)
+                self.log.event({"step": step, "previews": [*files]})
 
     def _save(self, step: int) -> None:
-        if self.log is not None:
-            began, stream = time.perf_counter(), self.stream.state(self.position).to_json()
-            self.checkpoints.save(lambda: self.trainee.snapshot(step, stream))
-            self.log.event(
-                {"step": step, "save_stall": time.perf_counter() - began}
-            )  # seconds that the run stood still
+        began, stream = time.perf_counter(), self.stream.state(self.position).to_json()
+        if self.log is None:
+            self.trainee.snapshot(step, stream)  # it is a meeting where each holds a shard
+            return
+        self.checkpoints.save(lambda: self.trainee.snapshot(step, stream))
+        self.log.event({"step": step, "save_stall": time.perf_counter() - began})  # seconds that the run stood still
 
     def _diverged(self, step: int, means: dict[str, float], tally: Tally) -> None:
         """Nothing is updated or saved: the last checkpoint is from before."""

@@ -17,6 +17,8 @@ from training.model.dreamvideo2 import SETTINGS, DreamVideo2
 from training.model.speed import sped_up
 from training.trainer import checkpoints
 from training.trainer.checkpoints import Mirror, Snapshot
+from training.trainer.parallel import held_like, sharded, whole
+from training.trainer.ranks import Ranks
 from training.trainer.recipe import TrainRecipe
 
 PARTS = ("reference_attention", "motion_module")
@@ -27,10 +29,12 @@ Weights = Mapping[str, Mapping[str, Tensor]]  # part -> name -> tensor
 class Trainee:
     """The model of `recipe` beside `base`, as training begins until `load` says otherwise."""
 
-    def __init__(self, base: VideoBase, recipe: TrainRecipe, device: torch.device) -> None:
+    def __init__(self, base: VideoBase, recipe: TrainRecipe, ranks: Ranks) -> None:
         self.recipe = recipe
         torch.manual_seed(recipe.seed)
-        self.model = sped_up(DreamVideo2.beside(base.unet, recipe.model).to(device), recipe.speed)
+        self.model = sped_up(DreamVideo2.beside(base.unet, recipe.model).to(ranks.device), recipe.speed)
+        if recipe.parallel == "fsdp2":
+            self.model = sharded(self.model, ranks)
         self.parts: dict[str, Any] = {name: getattr(self.model, name) for name in PARTS if getattr(self.model, name)}
         self._parameters = [p for p in self.model.parameters() if p.requires_grad]
         settings = recipe.optimizer
@@ -40,14 +44,14 @@ class Trainee:
             betas=settings.betas,
             eps=settings.eps,
             weight_decay=settings.weight_decay,
-            fused=device.type == "cuda",
+            fused=ranks.device.type == "cuda",
         )
         self._average = _copies(self.parts) if recipe.ema is not None else None
-        self._mirror = Mirror()
+        self._mirror = Mirror(keep=ranks.leads)
 
     def clipped_norm(self) -> Tensor:
         """The gradient's norm, before it was clipped where the recipe says so."""
-        return nn.utils.clip_grad_norm_(self._parameters, self.recipe.optimizer.clip or float("inf"))
+        return whole(nn.utils.clip_grad_norm_(self._parameters, self.recipe.optimizer.clip or float("inf")))
 
     def update(self, step: int) -> float:
         """One step of the optimizer, and of the average; the learning rate that it took."""
@@ -81,9 +85,9 @@ class Trainee:
                 folder = checkpoints.fetched(storage, step, "ema", Path(aside))
                 for name, own in self._average.items():
                     for key, value in load_file(folder / name / SAFETENSORS_WEIGHTS_NAME).items():
-                        own[key].copy_(value)
+                        own[key].copy_(held_like(value, own[key]))
         state = checkpoints.state_of(storage, step)
-        self.optimizer.load_state_dict(state["optimizer"])
+        self.optimizer.load_state_dict(self._held_here(state["optimizer"]))
         torch.set_rng_state(state["rng"])
         return State.of_json(state["stream"])
 
@@ -96,7 +100,18 @@ class Trainee:
 
     def _read(self, folder: Path, parts: Mapping[str, nn.Module]) -> None:
         for name, part in parts.items():
-            part.load_state_dict(load_file(folder / name / SAFETENSORS_WEIGHTS_NAME))
+            own, found = part.state_dict(), load_file(folder / name / SAFETENSORS_WEIGHTS_NAME)
+            part.load_state_dict({key: held_like(value, own[key]) for key, value in found.items()})
+
+    def _held_here(self, optimizer: dict[str, Any]) -> dict[str, Any]:
+        """The optimizer's state as its parameters are held; its moments have their shapes, its counts have none."""
+        held = {
+            number: {
+                name: held_like(value, self._parameters[number]) if value.ndim else value for name, value in own.items()
+            }
+            for number, own in optimizer["state"].items()
+        }
+        return {**optimizer, "state": held}
 
 
 def _copies(parts: Mapping[str, nn.Module]) -> dict[str, dict[str, Tensor]]:
