@@ -38,7 +38,7 @@ CLIPS = 24
 KINDS = ("driver", "worker", "machine")
 WEIGHTS = (4, 5, 1)  # a machine takes longest to be missed
 MOST_KILLS = 10  # of one build
-MOST_LIVES = 50  # of one build: its driver ends by kills, and with a machine that was lost
+MOST_LIVES = 20  # of one build: its driver ends by kills, and with a machine that was lost
 LONGEST = 240.0  # seconds that a build may take after a kill: more is a hang
 
 UNBLAMED = Scheduling(workers=1, gpu_workers=1, strikes=1000, start_failures=1000)
@@ -149,7 +149,8 @@ class _Life:
         self.log = out.with_name("driver.log")  # what the drivers say; of one that hung, where it and its cluster are
         self._context = multiprocessing.get_context("forkserver")  # modules are loaded once, for all lives
         self._context.set_forkserver_preload([__name__])
-        self._call = (source, str(out), str(self.moves), str(self.log), address)
+        environment = dict(os.environ)  # the server may be older than the cluster, whose token stands there
+        self._call = (environment, source, str(out), str(self.moves), str(self.log), address)
         self.moves.parent.mkdir(parents=True, exist_ok=True)
         self._lives = 0
         self.driver = self._begin()
@@ -165,7 +166,7 @@ class _Life:
         self._lives += 1
         if self._lives > MOST_LIVES:
             said = self.log.read_text()
-            raise RuntimeError(f"the build of {self._call[1]} ends with an error whenever it is started: {said}")
+            raise RuntimeError(f"the build ends with an error whenever it is started: {said}")
         driver = self._context.Process(target=_live, args=self._call)
         driver.start()
         return driver
@@ -211,11 +212,12 @@ print(*ray.nodes(), ray.available_resources(), sep="\\n")
 """
 
 
-def _live(source: str, out: str, moves: str, log: str, address: str) -> None:
+def _live(environment: Mapping[str, str], source: str, out: str, moves: str, log: str, address: str) -> None:
     writing = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(writing, 1)
     os.dup2(writing, 2)
     faulthandler.register(signal.SIGUSR1)
+    os.environ.update(environment)
     watch = Watch(answered=lambda row: Path(moves).touch())
     build(source, out, recipe(), ray_runner(address, UNBLAMED), watch=watch)
 

@@ -57,6 +57,7 @@ def _connect(ray: Any, options: dict[str, Any]) -> None:
     except ConnectionError:
         raise ValueError(
             f"no Ray cluster answers at {options['address']!r}: start one with `ray start --head`, or use `--ray local`"
+            "; where it asks for a token, set RAY_AUTH_MODE=token"
         ) from None
 
 
