@@ -55,7 +55,7 @@ def _clip(shown: Shown, own: OwnShards, key: str, recipe: TrainRecipe) -> Clip:
     if not kept.num_rows:
         raise ValueError("people rejected this clip, so no training draws it")
     window = recipe.loader.window
-    clip = Clips(own.dataset, kept, window, None)[0]
+    clip = Clips(own.dataset, kept, window, None, decisions)[0]
     span = (window.num_frames - 1) * clip.stride + 1
     frames = kept["num_frames"][0].as_py()
     if frames < span:

@@ -1,5 +1,6 @@
 """What a batch shows of a clip is that clip: frames, boxes, masks and the subject image, resized and cropped alike."""
 
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,12 @@ from numpy.typing import NDArray
 from shards import Dataset, Sample, Track, video
 from shards.entry import content_sha256, to_members
 from shards.rle import Box
+from shards.verdicts import Redrawn
 from tests.shards.filmed import filmed, write_dataset
 from training.loader import Augmentation, Batch, Loader, Reference, Share, Window, draws, open_stream
 from training.loader.clips import Clip
 from training.loader.example import Example, example, window
+from training.loader.latents import LatentCache
 from training.loader.picture import Crop
 from training.loader.subject import cut_out, is_informative
 from training.model.masks import box_masks
@@ -41,6 +44,13 @@ def clip_of(sample: Sample, stride: int = 3) -> Clip:
         track=sample.tracks[0].id,
         stride=stride,
     )
+
+
+def test_a_track_made_anew_has_latents_of_its_own(sample: Sample, tmp_path: Path) -> None:
+    cache = LatentCache(folder=tmp_path, loader=AS_IT_IS, encoder="vae")
+    clip = clip_of(sample)
+    anew = Redrawn(id=clip.track, noun=clip.subject, masks=sample.tracks[0].masks[::-1])
+    assert cache.name(clip) == cache.name(clip_of(sample)) != cache.name(replace(clip, redrawn=anew))
 
 
 def drawn(sample: Sample, number: int = 0, **changes: Any) -> Example:

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from shards import Dataset, Storage, verdict
-from shards.verdicts import Action
+from shards.repack import Settings, repack
+from shards.verdicts import Action, Redrawn
 from tests.training.conftest import CLIPS
 from training.loader import Batch, Loader, Sampling, Share, State, Stream, Window, open_stream
 from training.loader.stream import ATTEMPTS
@@ -161,6 +162,27 @@ def test_what_people_decided_holds(own: Path) -> None:
     assert told[edited][0] == "a better one"
     assert told[renamed][1] == "puppy"
     assert len(opened(own, sampling=Sampling(ignore_verdicts=True)).clips) == CLIPS
+
+
+def test_tracks_made_anew_are_trained_on_as_if_they_were_written_in(own: Path, tmp_path: Path) -> None:
+    """A clip whose subject has another's masks now, and one whose subject is one more track than the shard has."""
+    dataset = Dataset.open(own)
+    replaced = Redrawn(id=1, noun="", masks=dataset[1].tracks[0].masks)
+    more = Redrawn(id=7, noun="kite", masks=dataset[0].tracks[0].masks)
+    keys = {decide(own, 0, "retrack", replaced.to_text()), decide(own, 1, "retrack", more.to_text())}
+    for track in dataset[1].tracks:
+        decide(own, 1, "drop_track", track.id)
+    repack(Dataset.open(own), Storage.at(tmp_path / "written"), Settings(), code="0")
+    before, decided, written = (
+        {row[0]: row for row in read([opened(folder, sampling=sampling)], 3)[:CLIPS] if row[0] in keys}
+        for folder, sampling in (
+            (own, Sampling(ignore_verdicts=True)),
+            (own, Sampling()),
+            (tmp_path / "written", Sampling()),
+        )
+    )
+    assert decided == written
+    assert all(decided[key] != before[key] for key in keys)
 
 
 def test_other_shards_verdicts_or_settings_are_not_gone_on_with(own: Path) -> None:

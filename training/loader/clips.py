@@ -13,6 +13,7 @@ from shards import select, sidecar
 from shards.dataset import Dataset
 from shards.entry import canonical_json
 from shards.repack import decisions_digest
+from shards.verdicts import Redrawn
 from training.loader.settings import Loader, Sampling, Window
 
 COLUMNS = tuple(name for name in sidecar.SCHEMA.names if name != "pts")
@@ -31,12 +32,20 @@ class Clip:
     subject: str
     track: int  # id of the subject's
     stride: int  # frames from one shown frame to the next
+    redrawn: Redrawn | None = None  # the track as people had it made anew, in place of the shard's
 
 
 class Clips:
     """All clips that may be drawn, in the order of the dataset."""
 
-    def __init__(self, dataset: Dataset, table: pa.Table, window: Window, weights: NDArray[np.float64] | None) -> None:
+    def __init__(
+        self,
+        dataset: Dataset,
+        table: pa.Table,
+        window: Window,
+        weights: NDArray[np.float64] | None,
+        decisions: select.Decisions,
+    ) -> None:
         self.shard_of: NDArray[np.int64] = np.asarray(
             pc.index_in(table["shard"], pa.array([shard.stem for shard in dataset.shards])), np.int64
         )
@@ -45,13 +54,16 @@ class Clips:
         self._track = np.array([tracks[0]["id"] for tracks in table["tracks"].to_pylist()], np.int64)
         self.rows: list[int] = table["row"].to_pylist()  # in the dataset
         self._table = table.select(["row", "key", "shard", "sha256", "caption", "subject"]).combine_chunks()
+        self._redrawn = {(key, one.id): one for key, decision in decisions.items() for one in decision.redrawn}
 
     def __len__(self) -> int:
         return len(self._track)
 
     def __getitem__(self, number: int) -> Clip:
         said: dict[str, Any] = {name: self._table[name][number].as_py() for name in self._table.column_names}
-        return Clip(**said, track=int(self._track[number]), stride=int(self._stride[number]))
+        track = int(self._track[number])
+        redrawn = self._redrawn.get((said["key"], track))
+        return Clip(**said, track=track, stride=int(self._stride[number]), redrawn=redrawn)
 
 
 def eligible(dataset: Dataset, loader: Loader, decisions: select.Decisions) -> Clips:
@@ -71,7 +83,7 @@ def eligible(dataset: Dataset, loader: Loader, decisions: select.Decisions) -> C
     if not drawn.num_rows:
         counts = (len(dataset), kept.num_rows, wanted.num_rows, long_enough.num_rows)
         raise ValueError(_why_none(dataset, loader, counts))
-    return Clips(dataset, drawn, window, None if weights is None else weights[weights > 0])
+    return Clips(dataset, drawn, window, None if weights is None else weights[weights > 0], decisions)
 
 
 def fingerprint(dataset: Dataset, decisions: select.Decisions) -> str:

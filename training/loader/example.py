@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from shards import rle, video
 from shards.entry import content_sha256, decoder, run_lengths
 from shards.rle import Box, Rle
-from shards.sample import InvalidSample
+from shards.sample import InvalidSample, Track
 from training.loader.clips import Clip
 from training.loader.picture import Crop
 from training.loader.settings import Loader, Reference, Window
@@ -59,14 +59,14 @@ def example(
     Its frames lie in `place`, [F, H, W, 3], where that is given. Raises what names the data's fault: `InvalidSample`,
     `video.Unreadable`, or ValueError for a bad mask.
     """
-    said, track, masks = _read(clip, members, loader)
+    said, every_box, masks = _read(clip, members, loader)
     noise_seed, caption = told(clip, loader, generator)
     generator = shows or generator
     size = said["height"], said["width"]
     crop = Crop.centred(size, (loader.height, loader.width))
     seen = _Seen(masks, crop, loader.reference)
     with video.stored_clip(members["mp4"], said["pts"], Fraction(*said["time_base"]), size) as stored:
-        numbers = window(track["boxes"], clip.stride, loader.window, stored.keys, generator)
+        numbers = window(every_box, clip.stride, loader.window, stored.keys, generator)
         chosen = reference_frame(numbers, seen, generator)
         wanted = sorted({*numbers, chosen})
         frames = np.empty((len(numbers), *crop.size, 3), np.uint8) if place is None else place
@@ -77,7 +77,7 @@ def example(
                 frames[row_of[number]] = picture
             if number == chosen:
                 subject = cut_out(picture, seen[chosen], loader.reference, generator)
-    boxes, present = crop.boxes([track["boxes"][number] for number in numbers])
+    boxes, present = crop.boxes([every_box[number] for number in numbers])
     return Example(
         key=clip.key,
         caption=caption,
@@ -143,23 +143,27 @@ class _Seen:
 
 def _read(
     clip: Clip, members: Mapping[str, bytes], loader: Loader
-) -> tuple[dict[str, Any], dict[str, Any], tuple[Rle | None, ...]]:
-    """What is said of the clip, and of the subject's track; the track's masks."""
+) -> tuple[dict[str, Any], Sequence[Box | None], tuple[Rle | None, ...]]:
+    """What is said of the clip; boxes and masks of the subject's track, as people had it made anew where they did."""
     if loader.check_content and content_sha256(members) != clip.sha256:
         raise InvalidSample("its bytes are not those that its sidecar names")
     try:
         said = decoder(".json", members["json"])
         if said["key"] != clip.key:
             raise InvalidSample(f"its description is of {said['key']}")
-        (track,) = (track for track in said["tracks"] if track["id"] == clip.track)
         size, masks_of = run_lengths(members["masks"])
-        masks = masks_of[clip.track]
+        if clip.redrawn is None:
+            (boxes,) = (track["boxes"] for track in said["tracks"] if track["id"] == clip.track)
+            masks = masks_of[clip.track]
+        else:
+            masks = clip.redrawn.masks
+            boxes = Track.of_masks(masks, id=clip.track, noun=clip.subject, size=size).boxes
     except InvalidSample:
         raise
     except (ArithmeticError, LookupError, TypeError, ValueError) as error:
         raise InvalidSample(f"not as the format has it: {error!r}") from error
-    if not len(track["boxes"]) == len(masks) == len(said["pts"]):
-        raise InvalidSample(f"{len(masks)} masks and {len(track['boxes'])} boxes for {len(said['pts'])} frames")
+    if not len(boxes) == len(masks) == len(said["pts"]):
+        raise InvalidSample(f"{len(masks)} masks and {len(boxes)} boxes for {len(said['pts'])} frames")
     if size != (said["height"], said["width"]):
         raise InvalidSample(f"masks of {size}, video of {said['height']}, {said['width']}")
-    return said, track, masks
+    return said, boxes, masks

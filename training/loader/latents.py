@@ -41,6 +41,8 @@ class LatentCache:
     def name(self, clip: Clip) -> str:
         loader = self.loader.model_dump(mode="json", include={"seed", "height", "width", "window", "reference"})
         decides = [clip.key, clip.sha256, clip.track, clip.stride, loader, self.encoder]
+        if clip.redrawn is not None:
+            decides.append(clip.redrawn.to_text())
         return hashlib.sha256(canonical_json(decides)).hexdigest()[:40]
 
     def read(self, name: str) -> Latents | None:
