@@ -6,6 +6,7 @@ Torch and the weights are loaded there when somebody first asks, so the server t
 import functools
 import json
 import multiprocessing
+import os
 import secrets
 import tempfile
 import threading
@@ -125,11 +126,11 @@ class Segmenting:
     def _submitted(self, *arguments: Any) -> "Future[tuple[Rle | None, ...]]":
         """A process that died is replaced."""
         if self._pool is None:
-            self._pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
+            self._pool = _process_aside()
         try:
             return self._pool.submit(segment_and_track, *arguments)
         except BrokenProcessPool:
-            self._pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
+            self._pool = _process_aside()
             return self._pool.submit(segment_and_track, *arguments)
 
 
@@ -175,6 +176,22 @@ def segment_and_track(settings: str, mp4: bytes, num_frames: int, said: str) -> 
     if all(mask is None for mask in track.masks):
         raise ValueError("the tracker finds it in no frame; try another frame, or draw a box")
     return tuple(track.masks)
+
+
+def _process_aside() -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=_end_with_the_server)
+
+
+def _end_with_the_server() -> None:
+    """However that ends: a process aside would wait for work for ever, with its models in memory."""
+    server = multiprocessing.parent_process()
+    assert server is not None
+
+    def end() -> None:
+        server.join()
+        os._exit(1)
+
+    threading.Thread(target=end, daemon=True).start()
 
 
 @functools.lru_cache(maxsize=2)
