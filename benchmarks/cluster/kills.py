@@ -149,8 +149,7 @@ class _Life:
         self.log = out.with_name("driver.log")  # what the drivers say; of one that hung, where it and its cluster are
         self._context = multiprocessing.get_context("forkserver")  # modules are loaded once, for all lives
         self._context.set_forkserver_preload([__name__])
-        environment = dict(os.environ)  # the server may be older than the cluster, whose token stands there
-        self._call = (environment, source, str(out), str(self.moves), str(self.log), address)
+        self._call = (source, str(out), str(self.moves), str(self.log), address)
         self.moves.parent.mkdir(parents=True, exist_ok=True)
         self._lives = 0
         self.driver = self._begin()
@@ -212,12 +211,11 @@ print(*ray.nodes(), ray.available_resources(), sep="\\n")
 """
 
 
-def _live(environment: Mapping[str, str], source: str, out: str, moves: str, log: str, address: str) -> None:
+def _live(source: str, out: str, moves: str, log: str, address: str) -> None:
     writing = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(writing, 1)
     os.dup2(writing, 2)
     faulthandler.register(signal.SIGUSR1)
-    os.environ.update(environment)
     watch = Watch(answered=lambda row: Path(moves).touch())
     build(source, out, recipe(), ray_runner(address, UNBLAMED), watch=watch)
 

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from pipeline.runners import Answer, Runner, Workers
@@ -34,6 +35,8 @@ def ray_runner(address: str | None, scheduling: Scheduling) -> Runner:
 
     @contextmanager
     def runner(stages: Sequence[AnyStage]) -> Iterator[Workers]:
+        if address:
+            show_token()
         import ray
 
         began_here = not ray.is_initialized()
@@ -51,13 +54,22 @@ def ray_runner(address: str | None, scheduling: Scheduling) -> Runner:
     return runner
 
 
+def show_token() -> None:
+    """Have Ray show this machine's token, where one is: `ray start` asks for it then, and `ray.init` does not show it.
+
+    A cluster that asks for none takes no notice. Ray reads the variable as it is imported.
+    """
+    if (Path.home() / ".ray" / "auth_token").exists():
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+
+
 def _connect(ray: Any, options: dict[str, Any]) -> None:
     try:
         ray.init(**options, log_to_driver=False)
     except ConnectionError:
         raise ValueError(
             f"no Ray cluster answers at {options['address']!r}: start one with `ray start --head`, or use `--ray local`"
-            "; where it asks for a token, set RAY_AUTH_MODE=token"
+            "; where it asks for another token than that of this machine, set RAY_AUTH_TOKEN"
         ) from None
 
 

@@ -8,13 +8,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 
 from pipeline.records import Clip, Rejected, Video
 from pipeline.runners import Crashed, Outcome, Runner, Workers
-from pipeline.runners.actors import ray_runner
+from pipeline.runners.actors import ray_runner, show_token
 from pipeline.runners.attempt import Functions, Poisoned, attempt
 from pipeline.runners.local import local
 from pipeline.scheduler.settings import Scheduling, scheduling
@@ -153,6 +154,19 @@ def test_the_autoscaler_is_asked_for_gpus_and_let_off_at_the_end(ray_cluster: No
         assert len(outcomes(workers, "a", "b")) == 2
         assert asked() == [{"GPU": 1.0}] * 3
     assert asked() == []
+
+
+@pytest.mark.parametrize("given", [None, "disabled"])
+def test_a_cluster_is_shown_the_machines_token(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, given: str | None
+) -> None:
+    monkeypatch.setattr(os, "environ", {"HOME": str(tmp_path)} | ({"RAY_AUTH_MODE": given} if given else {}))
+    show_token()
+    assert os.environ.get("RAY_AUTH_MODE") == given
+    (tmp_path / ".ray").mkdir()
+    (tmp_path / ".ray" / "auth_token").write_text("secret")
+    show_token()
+    assert os.environ["RAY_AUTH_MODE"] == (given or "token")
 
 
 def test_a_runner_needs_a_worker() -> None:
