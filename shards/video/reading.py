@@ -109,7 +109,8 @@ def frames(
     """
     info = info or probe(source, stream=stream)
     wanted = checked_indices(indices, info.num_frames)
-    draw = drawer(info, size or (info.height, info.width))
+    whole = info.height, info.width
+    draw = drawer(whole, info.colour, info.orientation, size or whole)
     got = 0
     for frame in _wanted(source, info, wanted):
         yield draw(frame)
@@ -133,31 +134,14 @@ def checked_indices(indices: Sequence[int] | None, num_frames: int) -> Sequence[
 def _wanted(source: Source, info: VideoInfo, wanted: Sequence[int]) -> Iterator[VideoFrame]:
     """Those of the wanted frames that decode; what lies between them is skipped from one key frame to the next."""
     with opened(source, info.stream) as (container, video):
-        yield from decoded_frames(source, info, wanted, container, video)
-
-
-def decoded_frames(
-    source: Source,
-    info: VideoInfo,
-    wanted: Sequence[int],
-    container: InputContainer,
-    video: VideoStream,
-    *,
-    spare: bool = False,
-) -> Iterator[VideoFrame]:
-    """The same, of a source that is open; to `spare` the decoder, frames that no other refers to are left out.
-
-    That is for whom packets' times are the frames', and a decoder of one thread.
-    """
-    for run in _runs(info.timeline, wanted):
-        left = set(run)
-        ticks = frozenset(info.timeline.ticks[number] for number in run) if spare else None
-        for number, frame in _numbered(source, info, run[0], container, video, ticks):
-            if number in left:
-                yield frame
-                left.remove(number)
-                if not left:
-                    break
+        for run in _runs(info.timeline, wanted):
+            left = set(run)
+            for number, frame in _numbered(source, info, run[0], container, video):
+                if number in left:
+                    yield frame
+                    left.remove(number)
+                    if not left:
+                        break
 
 
 def _runs(timeline: Timeline, wanted: Sequence[int]) -> Iterator[Sequence[int]]:
@@ -171,39 +155,26 @@ def _runs(timeline: Timeline, wanted: Sequence[int]) -> Iterator[Sequence[int]]:
 
 
 def _numbered(
-    source: Source,
-    info: VideoInfo,
-    first: int,
-    container: InputContainer,
-    video: VideoStream,
-    ticks: frozenset[int] | None,
+    source: Source, info: VideoInfo, first: int, container: InputContainer, video: VideoStream
 ) -> Iterator[tuple[int | None, VideoFrame]]:
-    """Decoded frames and their numbers (`None` for one that does not count), from before frame `first` on.
-
-    Where `ticks` are given, all with these times and those that others refer to.
-    """
+    """Decoded frames and their numbers (`None` for one that does not count), from before frame `first` on."""
     if info.timeline.counted:
         yield from enumerate(_decoded(container, video))
         return
     numbers = {tick: number for number, tick in enumerate(info.timeline.ticks)}
-    for frame in _decoded_near(source, info, first, container, video, ticks):
+    for frame in _decoded_near(source, info, first, container, video):
         yield (None if frame.pts is None else numbers.get(frame.pts)), frame
 
 
 def _decoded_near(
-    source: Source,
-    info: VideoInfo,
-    first: int,
-    container: InputContainer,
-    video: VideoStream,
-    ticks: frozenset[int] | None,
+    source: Source, info: VideoInfo, first: int, container: InputContainer, video: VideoStream
 ) -> Iterator[VideoFrame]:
     """Decoded frames from the key frame before frame `first` on."""
     for seek_tick in (info.timeline.nearest_start_for(first), info.timeline.start_for(first)):
         if seek_tick is None:
-            yield from _decoded(container, video, ticks=ticks)
+            yield from _decoded(container, video)
             return
-        decoded = _decoded(container, video, seek_tick, ticks)
+        decoded = _decoded(container, video, seek_tick)
         head = next(decoded, None)
         if head is not None and head.pts is not None and head.pts <= info.timeline.ticks[first]:
             yield head
@@ -213,27 +184,22 @@ def _decoded_near(
         yield from _decoded(again, stream)
 
 
-def _decoded(
-    container: InputContainer,
-    video: VideoStream,
-    seek_tick: int | None = None,
-    ticks: frozenset[int] | None = None,
-) -> Iterator[VideoFrame]:
+def _decoded(container: InputContainer, video: VideoStream, seek_tick: int | None = None) -> Iterator[VideoFrame]:
     if seek_tick is not None:
         with suppress(av.FFmpegError):  # what cannot seek is read from where it stands
             container.seek(seek_tick, stream=video)
     for packet in timelines.packets(container, video):
-        if ticks is not None:
-            video.codec_context.skip_frame = "DEFAULT" if packet.pts in ticks else "NONREF"
         yield from timelines.decode(packet)
 
 
-def drawer(info: VideoInfo, size: tuple[int, int]) -> Callable[[VideoFrame], NDArray[np.uint8]]:
-    """A function from a decoded frame to its picture of `size` (height, width)."""
+def drawer(
+    whole: tuple[int, int], colour: Colour, orientation: Orientation, size: tuple[int, int]
+) -> Callable[[VideoFrame], NDArray[np.uint8]]:
+    """A function from a decoded frame, upright of size `whole`, to its picture of `size`; both (height, width)."""
     reformatter = VideoReformatter()
     height, width = size
-    stored_width, stored_height = info.orientation.size(width, height)
-    shrinks = width * height < info.width * info.height
+    stored_width, stored_height = orientation.size(width, height)
+    shrinks = width * height < whole[0] * whole[1]
     interpolation = Interpolation.AREA if shrinks else Interpolation.BICUBIC
 
     def draw(frame: VideoFrame) -> NDArray[np.uint8]:
@@ -242,13 +208,13 @@ def drawer(info: VideoInfo, size: tuple[int, int]) -> Callable[[VideoFrame], NDA
             width=stored_width,
             height=stored_height,
             format="rgb24",
-            src_colorspace=info.colour.swscale_matrix,
-            dst_colorspace=info.colour.swscale_matrix,
-            src_color_range=info.colour.swscale_range,
+            src_colorspace=colour.swscale_matrix,
+            dst_colorspace=colour.swscale_matrix,
+            src_color_range=colour.swscale_range,
             dst_color_range=ColorRange.JPEG,
             interpolation=interpolation,
             threads=1,
         )
-        return info.orientation.apply(np.asarray(rgb.to_ndarray(), np.uint8))
+        return orientation.apply(np.asarray(rgb.to_ndarray(), np.uint8))
 
     return draw

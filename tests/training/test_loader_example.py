@@ -87,8 +87,8 @@ def test_a_clip_gives_the_same_frames_whichever_are_asked_for(sample: Sample) ->
     generator = np.random.default_rng(0)
     for count in (1, 2, 5, 11, 30):
         wanted = sorted(generator.permutation(30)[:count].tolist())
-        with video.stored_clip(sample.video, sample.pts, sample.time_base, SIZE) as clip:
-            assert np.array_equal(np.stack(list(clip.frames(wanted, SIZE))), whole[wanted])
+        clip = video.stored_clip(sample.video, sample.pts, sample.time_base, SIZE)
+        assert np.array_equal(np.stack(list(clip.frames(wanted, SIZE))), whole[wanted])
 
 
 def test_a_pixel_of_the_mask_lies_in_its_frames_box(sample: Sample) -> None:

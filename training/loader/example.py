@@ -65,18 +65,18 @@ def example(
     size = said["height"], said["width"]
     crop = Crop.centred(size, (loader.height, loader.width))
     seen = _Seen(masks, crop, loader.reference)
-    with video.stored_clip(members["mp4"], said["pts"], Fraction(*said["time_base"]), size) as stored:
-        numbers = window(every_box, clip.stride, loader.window, stored.keys, generator)
-        chosen = reference_frame(numbers, seen, generator)
-        wanted = sorted({*numbers, chosen})
-        frames = np.empty((len(numbers), *crop.size, 3), np.uint8) if place is None else place
-        row_of = {number: row for row, number in enumerate(numbers)}
-        for number, scaled in zip(wanted, stored.frames(wanted, crop.scaled), strict=True):
-            picture = crop.cut(scaled)
-            if number in row_of:  # at once, so that the decoder's memory is free for its next picture
-                frames[row_of[number]] = picture
-            if number == chosen:
-                subject = cut_out(picture, seen[chosen], loader.reference, generator)
+    stored = video.stored_clip(members["mp4"], said["pts"], Fraction(*said["time_base"]), size)
+    numbers = window(every_box, clip.stride, loader.window, stored.keys, generator)
+    chosen = reference_frame(numbers, seen, generator)
+    wanted = sorted({*numbers, chosen})
+    frames = np.empty((len(numbers), *crop.size, 3), np.uint8) if place is None else place
+    row_of = {number: row for row, number in enumerate(numbers)}
+    for number, scaled in zip(wanted, stored.frames(wanted, crop.scaled), strict=True):
+        picture = crop.cut(scaled)
+        if number in row_of:  # at once, so that the decoder's memory is free for its next picture
+            frames[row_of[number]] = picture
+        if number == chosen:
+            subject = cut_out(picture, seen[chosen], loader.reference, generator)
     boxes, present = crop.boxes([every_box[number] for number in numbers])
     return Example(
         key=clip.key,
