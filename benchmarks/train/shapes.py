@@ -29,6 +29,21 @@ class Shape:
 
 SHAPES = {
     "published": Shape(unet={"sample_size": 32}),
+    "embedded": Shape(  # the small base's, but for its packed latents
+        unet={
+            "block_out_channels": (64, 96, 128),
+            "layers_per_block": 1,
+            "attention_head_dim": 16,
+            "cross_attention_dim": 128,
+            "norm_num_groups": 16,
+            "down_block_types": ("CrossAttnDownBlock3D", "CrossAttnDownBlock3D", "DownBlock3D"),
+            "up_block_types": ("UpBlock3D", "CrossAttnUpBlock3D", "CrossAttnUpBlock3D"),
+        },
+        channels=(16, 32, 48, 64),
+        frames=8,
+        size=(64, 96),
+        words=32,
+    ),
     "tiny": Shape(
         unet={
             "block_out_channels": (32, 64),

@@ -24,13 +24,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmarks.train.naive import NaiveModel, naive_loss
-from benchmarks.train.shapes import SHAPES, Shape, batch, counted
-from training.model.dreamvideo2 import DreamVideo2
-from training.model.loss import reweighted_loss
-from training.model.masks import resized
-from training.model.settings import ModelSettings, MotionSettings
-from training.model.speed import SpeedSettings, sped_up
+from benchmarks.train.contestants import contestant, pass_of
+from benchmarks.train.shapes import SHAPES, Shape, counted
+from training.model.speed import SpeedSettings
 
 PEAK = 989e12
 """Dense bfloat16 FLOP/s of an H100 SXM, by its datasheet."""
@@ -136,34 +132,16 @@ class Bench:
         torch._dynamo.reset()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
-        torch.manual_seed(0)
-        with self.device:
-            unet = self.shape.network()
-            if rung.speed is None:
-                self.model = NaiveModel(unet, self.shape.channels)
-            else:
-                motion = MotionSettings(encoder_channels=self.shape.channels)
-                self.model = sped_up(DreamVideo2.beside(unet, ModelSettings(motion=motion)), self._here(rung.speed))
-        self.model.train()
-        unet.eval()
+        self.model = contestant(self.shape, rung.speed, self.device)
         self.speed = rung.speed
 
-    def _here(self, speed: SpeedSettings) -> SpeedSettings:
-        """A CPU without bfloat16 units stays at float32."""
-        return speed if self.device.type == "cuda" else speed.model_copy(update={"precision": "float32"})
-
     def _step(self, rung: Rung, optimizer: torch.optim.Optimizer) -> Step:
-        latents, noise, timesteps, conditions = batch(self.shape, rung.clips, self.device)
-        model: Any = self.model
+        assert self.model is not None
+        loss = pass_of(self.model, self.shape, rung.clips, self.device)
 
         def step() -> None:
             optimizer.zero_grad(set_to_none=True)
-            if rung.speed is None:
-                loss = naive_loss(model, latents, noise, timesteps, conditions)
-            else:
-                masks = resized(conditions.masks, (latents.shape[-2], latents.shape[-1]), "area")
-                loss = reweighted_loss(model(latents, timesteps, conditions), noise, masks, 2.0).loss
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss().backward()  # type: ignore[no-untyped-call]
             optimizer.step()
 
         return step

@@ -1,18 +1,14 @@
 """A real training from shards: its rate, how long steps wait for clips, and how long a save stalls it.
 
-    python -m benchmarks.train.waits OUT.json [--steps N] [--set A.B=C ...]
-
-Of a recipe's own run on practice clips, the first steps left out: they start workers and load libraries.
+Of the embedded recipe's own run on practice clips, the first steps left out: they start workers and load libraries.
 """
 
-import argparse
 import json
-import statistics
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from benchmarks.annotators.report import where
+from benchmarks.annotators.report import Line, timed
 from benchmarks.practice_clips import write_clips
 from pipeline.embedded.world import World
 from shards import Storage
@@ -21,49 +17,31 @@ from training.trainer.recipe import load_train_recipe
 from training.trainer.run import train
 
 WARM = 5  # steps that are not counted
+CLIPS = 32  # of the dataset
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.train.waits", description=__doc__.splitlines()[0])
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--recipe", default="embedded")
-    parser.add_argument("--clips", type=int, default=32)
-    parser.add_argument("--steps", type=int, default=40)
-    parser.add_argument("--set", action="append", default=[], metavar="A.B=C")
-    args = parser.parse_args()
-    assignments = [f"steps={args.steps}", f"saves.every={max(2, args.steps // 6)}", *args.set]
-    recipe = load_train_recipe(args.recipe, assignments)
+def waits(steps: int, settings: Sequence[str]) -> list[Line]:
+    recipe = load_train_recipe("embedded", [f"steps={steps}", f"saves.every={max(2, steps // 6)}", *settings])
     loader = recipe.loader
-    size = (loader.height, loader.width)
-    frames = int(3 * loader.window.num_frames)
+    world = World(
+        size=(loader.height, loader.width), num_frames=3 * loader.window.num_frames, frame_rate=2 * loader.window.fps
+    )
     with tempfile.TemporaryDirectory() as folder:
-        dataset, run = Path(folder, "clips"), Path(folder, "run")
-        write_clips(dataset, World(size=size, num_frames=frames, frame_rate=16.0), args.clips)
-        train(str(dataset), str(run), recipe)
-        said = _said(run)
-    args.out.write_text(json.dumps({**where(), "settings": assignments, **said}, indent=1) + "\n")
-    print(json.dumps(said, indent=1))
+        write_clips(Path(folder, "clips"), world, CLIPS)
+        train(str(Path(folder, "clips")), str(Path(folder, "run")), recipe)
+        return _said(Storage.at(Path(folder, "run")), f"embedded, batch {recipe.batch}")
 
 
-def _said(run: Path) -> dict[str, Any]:
-    storage = Storage.at(run)
-    told = moments(storage)[WARM:]
+def _said(storage: Storage, who: str) -> list[Line]:
+    told = [moment for moment in moments(storage) if moment.step > WARM]
     events = [json.loads(line) for line in storage.read(LOG).splitlines()]
-    stalls = [event["save_stall"] for event in events if "save_stall" in event]
-    step = statistics.median(moment.seconds for moment in told)
-    return {
-        "steps": len(told),
-        "step_seconds": _spread([moment.seconds for moment in told]),
-        "clips_per_second": _spread([moment.clips_per_second for moment in told]),
-        "data_wait_percent": _spread([100 * moment.data_wait for moment in told]),
-        "share_of_a_matrix_product": _spread([moment.of_gemm or 0.0 for moment in told]),
-        "save_stall_steps": _spread([stall / step for stall in stalls]),
-    }
-
-
-def _spread(values: list[float]) -> dict[str, float]:
-    return {"median": statistics.median(values), "min": min(values), "max": max(values)}
-
-
-if __name__ == "__main__":
-    main()
+    step = [moment.seconds for moment in told]
+    middle = sorted(step)[len(step) // 2]
+    stalls = [event["save_stall"] / middle for event in events if "save_stall" in event]
+    return [
+        timed("a run from shards", "step", who, "s", step),
+        timed("a run from shards", "rate", who, "clips/s", [moment.clips_per_second for moment in told]),
+        timed("a run from shards", "wait for clips, share of a step", who, "%", [100 * m.data_wait for m in told]),
+        timed("a run from shards", "of a matrix product", who, "%", [100 * (m.of_gemm or 0) for m in told]),
+        timed("a run from shards", "stall of a save, in steps", who, "x", stalls),
+    ]
