@@ -11,7 +11,7 @@ import pyarrow as pa
 from curation_ui.table import EVERYBODY
 from curation_ui.wire import DecisionInfo, Event, State, VerdictRequest
 from shards import Decision, Storage, Verdict, Verdicts, decisions, verdict
-from shards.verdicts import FOLDER, from_jsonl, not_undone
+from shards.verdicts import FOLDER, Redrawn, from_jsonl, not_undone
 
 Content = Mapping[str, str]  # content digest by key, of the clips that are there
 
@@ -230,7 +230,10 @@ def decision_info(seen: Seen, state: State) -> DecisionInfo:
 
 def _event(event: Verdict, standing: set[str], content: Content) -> Event:
     stale = content.get(event.key) != event.sha256
-    return Event(**asdict(event), holds=event.id in standing and not stale, stale=stale)
+    said = asdict(event)
+    if event.action == "retrack":  # its masks are many and stand in the clip
+        said["value"] = Redrawn.of_text(str(event.value)).id
+    return Event(**said, holds=event.id in standing and not stale, stale=stale)
 
 
 def _seen(decision: Decision, standing: Sequence[Verdict], hidden: int) -> Seen:

@@ -218,7 +218,7 @@ class Event(Wire):
     key: str
     sha256: str
     action: str
-    value: int | str | None
+    value: int | str | None  # of a retrack the track's id
     undoes: str | None
     holds: bool  # not undone, and about the content that is there
     stale: bool  # about other content of the same key

@@ -81,7 +81,7 @@ function Head({ current }: { current: string }) {
 }
 
 function isOffered(path: string): boolean {
-  if (path === 'stopped') return (dataset.value?.stopped ?? 0) > 0;
+  if (path === 'stopped') return dataset.value?.stopped !== 0; // null: they are still being counted
   if (path === 'diff') return (home.value?.datasets.length ?? 0) > 1;
   if (path === 'study') return home.value?.study ?? false;
   return true;

@@ -117,6 +117,11 @@ export class Desk {
     });
   }
 
+  /** Masks of a track as they hold now: those that people had made anew, or the shard's. */
+  masksOf(track: number): PackedMasks | null {
+    return this.redrawn.peek().get(track) ?? this.masks.peek().find((masks) => masks.id === track) ?? null;
+  }
+
   fetchMasks(url: string): Promise<PackedMasks[]> {
     return this.store.get(url);
   }

@@ -134,14 +134,14 @@ function Opened({ desk, clip, back }: OpenedProps) {
         <CaptionField clip={clip} field={caption} onCaption={(text) => decide(clip, 'edit_caption', text)} />
         {clip.caption !== clip.stored_caption && <p class="was">was “{clip.stored_caption}”</p>}
         <Decide clip={clip} onAction={act} onUndo={() => void takeBack()} />
-        {clip.why && <p class="why">{[clip.stage, clip.why, clip.measured].filter(Boolean).join(' · ')}</p>}
+        {clip.stage && <p class="why">{[`stopped by the ${clip.stage}`, clip.why, clip.measured].filter(Boolean).join(' · ')}</p>}
         {clip.kind === 'samples' && (
           <p class="modes">
             <Toggle label="Trainer’s view" on={mode.value === 'trainer'} set={() => turn('trainer')} />
             {clip.sha256 && <Toggle label="Segment anew" on={mode.value === 'segment'} set={() => turn('segment')} />}
           </p>
         )}
-        <h2>Tracks</h2>
+        {clip.tracks.length > 0 && <h2>Tracks</h2>}
         <Tracks desk={desk} clip={clip} onDrop={drop} />
         {clip.scores.length > 0 && <h2>Measured</h2>}
         <Scores clip={clip} />
@@ -149,8 +149,8 @@ function Opened({ desk, clip, back }: OpenedProps) {
           <summary>Where it comes from</summary>
           <Provenance clip={clip} />
         </details>
-        <h2>Verdicts</h2>
-        <History events={clip.history} onUndo={(event) => void takeBack(event)} />
+        {clip.kind === 'samples' && <h2>Verdicts</h2>}
+        {clip.kind === 'samples' && <History events={clip.history} onUndo={(event) => void takeBack(event)} />}
       </section>
     </div>
   );

@@ -1,5 +1,6 @@
 /** Every measured value with the thresholds that it was held against, where it came from, and what was decided when. */
 import { measured, when } from '../numbers.ts';
+import { said } from '../review/said.ts';
 import { session } from '../session.tsx';
 import type { Clip, Event, ScoreInfo } from '../wire.ts';
 
@@ -80,8 +81,7 @@ export function History({ events, onUndo }: { events: readonly Event[]; onUndo: 
       {events.toReversed().map((event) => (
         <li key={event.id} class={event.holds ? undefined : 'void'}>
           <span>
-            <strong>{event.who}</strong> {event.action.replace('_', ' ')}
-            {event.value !== null && ` “${event.value}”`}
+            <strong>{event.who}</strong> {said(event)}
             {event.stale && ' (of other content)'}
           </span>
           <time class="faint">{when(event.when)}</time>

@@ -3,7 +3,9 @@ import { useSignal } from '@preact/signals';
 import { useEffect, useRef } from 'preact/hooks';
 import { api, get, post } from '../api.ts';
 import type { Layer } from '../player/paint.ts';
+import { scaleOf } from '../player/player.ts';
 import { refresh } from '../review/clips.ts';
+import { home } from '../session.tsx';
 import { complain, say } from '../toasts.tsx';
 import type { Clip, SegmentJob, SegmentRequest } from '../wire.ts';
 import type { Aim, Desk } from './desk.ts';
@@ -40,7 +42,7 @@ export function Segment({ desk, clip, onClose }: { desk: Desk; clip: Clip; onClo
     try {
       await post<SegmentJob>(`${base}/${job.value!.job}/accept`, {});
       await refresh(clip.dataset, clip.key);
-      say('The new masks are taken.');
+      say('The new masks are taken. Trainings draw them from their next start on.');
       onClose();
     } catch (fault) {
       complain(fault);
@@ -74,6 +76,13 @@ export function Segment({ desk, clip, onClose }: { desk: Desk; clip: Clip; onClo
         {state === 'done' ? 'Keep the old' : state === 'failed' ? 'Try again' : 'Cancel'}
       </button>
       {state === 'done' && <Sides desk={desk} clip={clip} job={job.value!} />}
+      {state === 'done' && (
+        <p class="faint">
+          Taken, it is a verdict: trainings draw it from their next start on, the shards stay as they are.{' '}
+          <code>dreamreel shards repack {home.value?.datasets.find((one) => one.dataset === clip.dataset)?.url} OUT</code> writes it into
+          new ones.
+        </p>
+      )}
     </section>
   );
 }
@@ -84,8 +93,7 @@ function Sides({ desk, clip, job }: { desk: Desk; clip: Clip; job: SegmentJob })
   useEffect(() => {
     const colour = trackColour(desk.chosen.value);
     const layer = (masks: Layer['masks']): Layer[] => [{ masks, boxes: [], colour, label: '' }];
-    const old = desk.masks.value.find((masks) => masks.id === job.track) ?? null;
-    let undo = desk.player.mirror(before.current!, layer(old));
+    let undo = desk.player.mirror(before.current!, layer(job.track === null ? null : desk.masksOf(job.track)));
     if (job.masks)
       void desk.fetchMasks(job.masks).then(([masks = null]) => {
         const first = undo;
@@ -94,14 +102,16 @@ function Sides({ desk, clip, job }: { desk: Desk; clip: Clip; job: SegmentJob })
       }, complain);
     return () => undo();
   }, [job.job]);
+  const scale = scaleOf(clip);
+  const size = { width: scale * clip.width, height: scale * clip.height };
   return (
     <div class="sides">
       <figure>
-        <canvas ref={before} width={clip.width} height={clip.height} role="img" aria-label="With the old masks" />
+        <canvas ref={before} {...size} role="img" aria-label="With the old masks" />
         <figcaption class="faint">as it is</figcaption>
       </figure>
       <figure>
-        <canvas ref={after} width={clip.width} height={clip.height} role="img" aria-label="With the new masks" />
+        <canvas ref={after} {...size} role="img" aria-label="With the new masks" />
         <figcaption class="faint">new</figcaption>
       </figure>
     </div>

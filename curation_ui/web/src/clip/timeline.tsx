@@ -19,7 +19,7 @@ export function Timeline({ desk, clip }: { desk: Desk; clip: Clip }) {
         value={frame}
         onInput={(event) => desk.player.seek(event.currentTarget.valueAsNumber)}
       />
-      <div class="lanes">
+      <div class="lanes" hidden={!clip.tracks.length}>
         {clip.tracks.map((track, place) => (
           <Presence key={track.id} track={track} colour={trackColour(place)} />
         ))}

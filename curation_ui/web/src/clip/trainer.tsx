@@ -65,7 +65,7 @@ function View({ view, boxes, weights }: { view: TrainerView; boxes: boolean; wei
           </div>
           {Object.entries(view.settings).map(([name, value]) => (
             <div key={name}>
-              <dt>{name.replaceAll('_', ' ')}</dt>
+              <dt>{name}</dt>
               <dd>{typeof value === 'number' ? measured(value) : value}</dd>
             </div>
           ))}

@@ -6,6 +6,7 @@ import { api, get, postFile } from '../api.ts';
 import { useAnswer } from '../asked.ts';
 import { count, counted, when } from '../numbers.ts';
 import type { PageProps } from '../pages.ts';
+import { said } from '../review/said.ts';
 import { address, Link, place } from '../routing.tsx';
 import { home } from '../session.tsx';
 import { complain, say } from '../toasts.tsx';
@@ -69,8 +70,7 @@ export function LogPage({ dataset }: PageProps) {
               <td class="number">{when(event.when)}</td>
               <td>{event.who}</td>
               <td>
-                {event.action.replace('_', ' ')}
-                {event.value !== null && ` “${event.value}”`}
+                {said(event)}
                 {event.stale && ' (of other content)'}
               </td>
               <td>

@@ -8,6 +8,11 @@ export type { Playable } from './clip_video.ts';
 const VIDEOS = 4; // the one on show, two behind it, the one before it
 const LONGEST_SIDE = 1280; // canvas pixels
 
+/** Whole canvas pixels for each of the video's, so that masks have sharp edges on any screen. */
+export function scaleOf({ width, height }: { width: number; height: number }): number {
+  return Math.max(1, Math.floor(LONGEST_SIDE / Math.max(width, height)));
+}
+
 export class Player {
   readonly frame = signal(0);
   readonly playing = signal(false);
@@ -129,11 +134,9 @@ export class Player {
     return free;
   }
 
-  /** Whole canvas pixels for each of the video's, so that masks have sharp edges on any screen. */
   private fit(clip: Playable): void {
     if (!this.canvas) return;
-    const longest = Math.max(clip.width, clip.height);
-    this.scale = Math.max(1, Math.floor(LONGEST_SIDE / longest));
+    this.scale = scaleOf(clip);
     const { canvas } = this.canvas;
     const [width, height] = [clip.width * this.scale, clip.height * this.scale];
     if (canvas.width !== width) canvas.width = width;

@@ -107,7 +107,7 @@ function Queue({ dataset, queue }: { dataset: string; queue: readonly Disagreeme
           return (
             <li key={one.key}>
               <Link to={to}>
-                {one.strip && <Strip url={one.strip} aspect={16 / 9} />}
+                {one.strip && <Strip url={one.strip} aspect={null} />}
                 <span>
                   <strong>{one.subject}</strong>
                   <span class="faint">{one.caption}</span>

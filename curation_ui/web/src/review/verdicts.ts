@@ -7,6 +7,7 @@ import { complain, say } from '../toasts.tsx';
 import type { Clip, DecisionInfo, Event, VerdictRequest, VerdictsAnswer } from '../wire.ts';
 import { held, refresh } from './clips.ts';
 import { forget, keep, keptOf } from './kept.ts';
+import { said } from './said.ts';
 
 export type Action = VerdictRequest['action'];
 
@@ -49,7 +50,7 @@ export async function undo(dataset: string, event: Event | null = null): Promise
   enqueue(dataset, { id: newId(), key, sha256, action: 'undo', undoes: id });
   await settled();
   await refresh(dataset, key);
-  say(`Taken back: ${last.action.replace('_', ' ')}${last.value === null ? '' : ` “${last.value}”`}.`);
+  say(`Taken back: ${said(last)}.`);
   return last;
 }
 

@@ -129,7 +129,7 @@ function Side({ strip, there, dataset, clip }: { strip: string | null; there: bo
   if (!there) return <div class="picture none">not in {dataset}</div>;
   return (
     <Link to={address(`/clip/${clip}`, { dataset })} label={`clip ${clip} in ${dataset}`}>
-      {strip ? <Strip url={strip} aspect={16 / 9} /> : <div class="picture none">no picture</div>}
+      {strip ? <Strip url={strip} aspect={null} /> : <div class="picture none">no picture</div>}
     </Link>
   );
 }
