@@ -27,7 +27,7 @@ BAND = (0.56, 0.72)  # of the height
 
 
 def hevc(path: Path) -> Truth:
-    """What no Chromium of Debian plays."""
+    """As phones and broadcasters have it: no Chromium of Debian plays it."""
     ticks = range(20)
     write(
         path,
@@ -37,6 +37,13 @@ def hevc(path: Path) -> Truth:
         codec="libx265",
         options={"x265-params": "log-level=error"},
     )
+    return Truth(path=path, width=96, height=64, numbers=ticks, times=[n * Fraction(1, 25) for n in ticks])
+
+
+def ffv1(path: Path) -> Truth:
+    """As archives have it, without loss: no browser plays it, in whatever file."""
+    ticks = range(20)
+    write(path, [draw(n, 96, 64) for n in ticks], ticks, Fraction(1, 25), codec="ffv1")
     return Truth(path=path, width=96, height=64, numbers=ticks, times=[n * Fraction(1, 25) for n in ticks])
 
 
@@ -51,7 +58,7 @@ SEVEN: Mapping[str, Callable[[Path], Truth]] = {
 }
 """Encodings that a browser plays, each with another trap for who counts frames by time x rate."""
 
-BY_PROXY: Mapping[str, Callable[[Path], Truth]] = {"hevc.mp4": hevc, "mpeg4.avi": torture.avi}
+BY_PROXY: Mapping[str, Callable[[Path], Truth]] = {"hevc.mp4": hevc, "mpeg4.avi": torture.avi, "ffv1.mkv": ffv1}
 """Encodings that it does not play."""
 
 
