@@ -17,7 +17,8 @@ from shards.diff import mask_iou
 from shards.repack import Settings, repack
 from shards.sample import Track
 from shards.select import decided, overlay
-from tests.curation_ui.conftest import Place, Serve
+from tests.curation_ui.browser.reviewing import serving
+from tests.curation_ui.conftest import Client, Place, Serve
 
 
 @pytest.fixture(scope="module")
@@ -139,3 +140,24 @@ def test_a_recipe_without_a_segmenter_is_told(clips: Path, serve: Serve) -> None
     assert (answer.status, "has no segmenter" in answer.detail) == (400, True)
     assert place.client().post("/api/clips/segment", said).status == 401
     assert client.get("/api/clips/segment/0").status == 404
+
+
+def test_the_process_that_segments_ends_with_its_server(practice: Path) -> None:
+    """Killed, a server can tell nobody; what it had loaded must not stay in memory."""
+    with serving(practice) as server:
+        client = Client(int(server.url.rstrip("/").rpartition(":")[2]))
+        assert client.sign_in("ann").status == 200
+        clip = client.clip(Dataset.open(practice).index["key"][0].as_py())
+        said = {"key": clip["key"], "sha256": clip["sha256"], "frame": 0, "point": [1, 1]}
+        assert client.post("/api/clips/segment", said).status == 200
+        aside = children(server.process.pid)
+        assert aside
+        server.kill()
+        while any(Path(f"/proc/{process}").exists() for process in aside):
+            time.sleep(0.05)
+
+
+def children(process: int) -> list[str]:
+    """Numbers of the processes that a process has started, from any of its threads."""
+    tasks = Path(f"/proc/{process}/task").glob("*/children")
+    return [child for task in tasks for child in task.read_text().split()]
