@@ -78,7 +78,7 @@ def decoding(folder: str, args: argparse.Namespace) -> list[Line]:
     count = 2 * args.clips
     single = _stream(folder, workers=0)
     windows = [_bare_window(single, position) for position in range(count)]
-    batches = _stream(folder, workers=args.workers, share=Share(batch=4)).batches()
+    batches = _stream(folder, workers=args.workers, share=Share(batch=4)).batches(lent=True)  # as a trainer has them
     alone, in_process, many, ours = [], [], [], []
     with ProcessPoolExecutor(args.workers, get_context("forkserver")) as decoders:
         for turn in range(args.rounds + 1):
@@ -110,8 +110,10 @@ def decoding(folder: str, args: argparse.Namespace) -> list[Line]:
 
 def waiting(folder: str, args: argparse.Namespace) -> list[Line]:
     """How long a step waits for its batch, where a step takes what a GPU would at 13 clips a second."""
-    batches = _stream(folder, workers=args.workers, share=Share(batch=4)).batches()
-    next(batches)
+    stream = _stream(folder, workers=args.workers, share=Share(batch=4))
+    batches = stream.batches(lent=True)
+    for _ in range(args.workers * (stream.loader.batches_ahead + 1)):
+        next(batches)
     shares = []
     for _ in range(args.rounds):
         waited = 0.0

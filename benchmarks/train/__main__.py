@@ -98,7 +98,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     lines = [line for name in args.parts or PARTS for line in PARTS[name](args)]
-    said = {**where(), "settings": {name: str(value) for name, value in vars(args).items() if name != "out"}}
+    said = {**where(), "settings": {name: value for name, value in vars(args).items() if name != "out"}}
     rows = [{name: value for name, value in vars(line).items() if value is not None} for line in lines]
     (args.out / "train.json").write_text(json.dumps({**said, "lines": rows}, indent=1) + "\n")
     head = f"# Training\n\n{(__doc__ or '').splitlines()[0]}\n\n`python -m benchmarks.train`: {json.dumps(said)}"

@@ -16,6 +16,7 @@ from shards.repack import Settings, repack
 from shards.verdicts import Action, Redrawn
 from tests.training.conftest import CLIPS
 from training.loader import Batch, Loader, Sampling, Share, State, Stream, Window, open_stream
+from training.loader.rooms import in_use
 from training.loader.stream import ATTEMPTS
 
 WHOLE = 6  # clips of a global batch
@@ -64,6 +65,21 @@ def test_neither_ranks_nor_workers_change_the_stream(
     clips_folder: Path, whole: list[tuple[Any, ...]], world: int, workers: int
 ) -> None:
     assert read(ranks(clips_folder, world, workers=workers), 6) == whole
+
+
+def test_lent_pictures_are_right_until_the_next_are_asked_for(clips_folder: Path, whole: list[tuple[Any, ...]]) -> None:
+    """They come in as many rooms as a worker has by turns, and the trainer lets go of those at the end."""
+    batches = opened(clips_folder, workers=1).batches(lent=True)
+    seen: list[tuple[Any, ...]] = []
+    places = set()
+    for batch in islice(batches, 6):
+        seen += rows(batch)
+        places.add(batch.frames.data_ptr())
+    assert seen == whole
+    assert len(places) == SMALL.batches_ahead + 1
+    assert in_use()
+    batches.close()
+    assert not in_use()
 
 
 @pytest.mark.parametrize(("stopped", "world", "workers"), [(1, 1, 0), (2, 2, 0), (3, 3, 0), (4, 1, 2)])

@@ -1,17 +1,19 @@
 """What training gets: a batch of clips as tensors."""
 
-import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float16, Float32, Int64, UInt8
+from numpy.typing import NDArray
 from torch import Tensor
 
 from training.loader.clips import Clip
 from training.loader.example import Example, Told
 from training.loader.latents import Latents
+from training.loader.rooms import Room, Sent, arrived, sent
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,8 +54,8 @@ class Batch:
         return replace(self._each(lambda tensor: tensor[:count]), **tuples)
 
     def kept(self) -> Self:
-        """The same, its frames in memory of their own."""
-        return replace(self, frames=self.frames.clone())
+        """The same, its pictures in memory of their own."""
+        return replace(self, frames=self.frames.clone(), subjects=self.subjects.clone())
 
     def to(self, device: torch.device) -> Self:
         """The same batch with its tensors on `device`."""
@@ -63,21 +65,32 @@ class Batch:
         """For torch's `DataLoader`."""
         return self._each(Tensor.pin_memory)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """As a worker sends it: its room by name, and what is small as arrays, for no tensor travels lightly."""
+        said = {f.name: getattr(self, f.name) for f in fields(self)}
+        small = {name: said.pop(name).numpy() for name in ("boxes", "present", "noise_seeds")}
+        room = sent(self.frames)
+        if room is not None:
+            del said["frames"], said["subjects"]
+        return _received, (type(self), said, small, room)
+
     def _each(self, change: Any) -> Self:
         tensors = {f.name: getattr(self, f.name) for f in fields(self)}
         return replace(self, **{name: change(value) for name, value in tensors.items() if isinstance(value, Tensor)})
 
 
 def collate(
-    examples: Sequence[Example], frames: Tensor, faults: Sequence[Fault], end: int, names: Sequence[str | None]
+    examples: Sequence[Example], room: Room, faults: Sequence[Fault], end: int, names: Sequence[str | None]
 ) -> Batch:
-    """A batch of examples of one size, whose frames lie in `frames` already."""
+    """A batch of examples of one size, whose frames lie in `room` already."""
     masks = [torch.from_numpy(one.masks) for one in examples if one.masks is not None]
+    for place, one in zip(room.subjects, examples, strict=True):
+        place.copy_(torch.from_numpy(one.subject))
     return Batch(
-        frames=frames,
+        frames=room.frames,
         boxes=torch.stack([torch.from_numpy(one.boxes) for one in examples]),
         present=torch.stack([torch.from_numpy(one.present) for one in examples]),
-        subjects=torch.stack([torch.from_numpy(one.subject) for one in examples]),
+        subjects=room.subjects,
         masks=torch.stack(masks) if masks else None,
         captions=tuple(one.caption for one in examples),
         nouns=tuple(one.noun for one in examples),
@@ -111,15 +124,10 @@ def collate_latents(
     )
 
 
-def rooms(shape: Sequence[int]) -> Iterator[Tensor]:
-    """Memory for the frames of one batch after the other, uint8 of `shape`."""
-    while True:
-        yield torch.empty(tuple(shape), dtype=torch.uint8)
-
-
-def shared_rooms(shape: Sequence[int], count: int) -> Iterator[Tensor]:
-    """`count` of them by turns, in memory that is shared with the trainer.
-
-    A system may take longer to find new memory for a batch than a worker to draw into it.
-    """
-    return itertools.cycle([next(rooms(shape)).share_memory_() for _ in range(count)])  # type: ignore[no-untyped-call]
+def _received(
+    kind: type[Batch], said: dict[str, Any], small: dict[str, NDArray[np.generic]], room: Sent | None
+) -> Batch:
+    tensors: dict[str, Any] = {name: torch.from_numpy(array) for name, array in small.items()}
+    if room is not None:
+        tensors |= arrived(room)._asdict()
+    return kind(**said, **tensors)

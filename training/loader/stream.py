@@ -4,6 +4,7 @@ import itertools
 import multiprocessing
 import os
 import pickle
+import secrets
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from multiprocessing.context import BaseContext
@@ -12,7 +13,6 @@ from typing import TypeAlias
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from shards import Dataset
@@ -20,11 +20,12 @@ from shards.dataset import read_ahead
 from shards.storage import Outage
 from shards.video import Unreadable
 from training.loader import draws
-from training.loader.batch import Batch, Fault, collate, collate_latents, rooms, shared_rooms
+from training.loader.batch import Batch, Fault, collate, collate_latents
 from training.loader.clips import COLUMNS, Clips, eligible, fingerprint
 from training.loader.example import Example, example, told
 from training.loader.latents import LatentCache
 from training.loader.order import Draw, Order
+from training.loader.rooms import Room, forget, rooms, shared_rooms
 from training.loader.settings import Loader
 from training.loader.state import Share, State, refuse_other, sampler_digest
 
@@ -63,17 +64,19 @@ class Stream(IterableDataset[Batch]):
     def __iter__(self) -> Iterator[Batch]:
         return self.shares(0, 1)
 
-    def batches(self, *, pinned: bool = False) -> Generator[Batch, None, None]:
+    def batches(self, *, pinned: bool = False, lent: bool = False) -> Generator[Batch, None, None]:
         """The batches as the settings' workers make them, ahead of need; `pinned` for a GPU's faster copies.
 
+        The pictures of a `lent` one are others as soon as the next is asked for: its worker draws into them again.
         Raises ValueError where the dataset cannot be read on, and where a worker died or `loader.timeout` is over.
         """
         workers = self.loader.workers
         if not workers:
             yield from self
             return
+        owner = secrets.token_hex(8)
         made = DataLoader(
-            _Worker(self),
+            _Worker(self, owner),
             batch_size=None,
             num_workers=workers,
             prefetch_factor=self.loader.batches_ahead,
@@ -85,10 +88,12 @@ class Stream(IterableDataset[Batch]):
             for batch in made:
                 if isinstance(batch, str):
                     raise ValueError(batch)
-                yield batch if pinned else batch.kept()  # pinned it has memory of its own already
+                yield batch if pinned or lent else batch.kept()  # pinned it has memory of its own already
         except RuntimeError as error:  # torch's word for workers that died and for its timeout
             mend = "lower loader.workers or loader.batches_ahead, or raise loader.timeout"
             raise ValueError(f"a worker of the loader is lost ({str(error).splitlines()[0]}); {mend}") from None
+        finally:
+            forget(owner)
 
     def state(self, position: int) -> State:
         """The state of a stream that goes on at `position`: `Batch.end` of the last batch that was used."""
@@ -124,8 +129,8 @@ class Stream(IterableDataset[Batch]):
         loader = self.loader
         return self.share.batch, loader.window.num_frames, loader.height, loader.width, 3
 
-    def shares(self, first: int, step: int, memory: Iterator[Tensor] | None = None) -> Iterator[Batch]:
-        """This rank's batches `first`, `first` + `step`, ...; `memory` is asked for each one's frames."""
+    def shares(self, first: int, step: int, memory: Iterator[Room] | None = None) -> Iterator[Batch]:
+        """This rank's batches `first`, `first` + `step`, ...; `memory` is asked for each one's room."""
         share = self.share
         starts = itertools.count(self.start + first * share.whole, step * share.whole)
         memory = memory or rooms(self.shape())
@@ -136,19 +141,19 @@ class Stream(IterableDataset[Batch]):
             known = self._known(self._cache, start)
             yield next(self._decoded(iter([start]), memory)) if known is None else known
 
-    def _decoded(self, starts: Iterator[int], memory: Iterator[Tensor]) -> Iterator[Batch]:
+    def _decoded(self, starts: Iterator[int], memory: Iterator[Room]) -> Iterator[Batch]:
         """This rank's part of the global batches that begin at `starts`."""
         mine, to_read = itertools.tee(starts)
         now, drawn_into = itertools.tee(memory)
         found = self.examples(
             (position for start in to_read for position in self._positions(start)),
-            (row for frames in drawn_into for row in frames.numpy()),
+            (row for room in drawn_into for row in room.frames.numpy()),
         )
-        for start, frames in zip(mine, now, strict=False):
+        for start, room in zip(mine, now, strict=False):
             pairs = list(itertools.islice(found, self.share.batch))
             faults = [fault for _, faults in pairs for fault in faults]
             names = self._names(start, [not faults for _, faults in pairs])
-            yield collate([one for one, _ in pairs], frames, faults, start + self.share.whole, names)
+            yield collate([one for one, _ in pairs], room, faults, start + self.share.whole, names)
 
     def _known(self, cache: LatentCache, start: int) -> Batch | None:
         """The same of latents, if the cache has them of every clip."""
@@ -214,7 +219,8 @@ class Stream(IterableDataset[Batch]):
 class _Worker(IterableDataset["Batch | str"]):
     """A stream as a worker gives it: its share of the batches; a last one that is a line of text says why it ends."""
 
-    def __init__(self, stream: Stream) -> None:
+    def __init__(self, stream: Stream, owner: str) -> None:
+        self._owner = owner  # of the rooms of all its workers
         self._stream = pickle.dumps(stream)  # opens the dataset anew, which may fail: a worker tells that in its turn
         self._environment = dict(os.environ)  # their server may be older than a variable that is needed
 
@@ -226,7 +232,7 @@ class _Worker(IterableDataset["Batch | str"]):
         try:
             stream: Stream = pickle.loads(self._stream)
             # The trainer asks for a batch when it has done with the one before, and ahead for as many as it may.
-            memory = shared_rooms(stream.shape(), stream.loader.batches_ahead + 1)
+            memory = shared_rooms(stream.shape(), stream.loader.batches_ahead + 1, f"{self._owner}/{worker.id}")
             yield from stream.shares(worker.id, worker.num_workers, memory)
         except ValueError as error:
             yield str(error)

@@ -92,7 +92,7 @@ class _Run:
 
     def run(self, first: int) -> Summary:
         began, moment, step, stopped = time.perf_counter(), None, first, False
-        batches = self.stream.batches(pinned=self.ranks.device.type == "cuda")
+        batches = self.stream.batches(pinned=self.ranks.device.type == "cuda", lent=True)
         try:
             while step < self.recipe.steps and not stopped:
                 moment, stopped = self._step(step, batches)
@@ -160,9 +160,8 @@ class _Run:
         """The first batch of this start: its clips are what is generated."""
         previews = self.recipe.previews
         if previews is not None and self.previewer is None:
-            self.previewer = Previewer(
-                base=self.learner.base, learner=self.learner, settings=previews, batch=batch.first(previews.count)
-            )
+            shown = batch.first(previews.count).kept()
+            self.previewer = Previewer(base=self.learner.base, learner=self.learner, settings=previews, batch=shown)
 
     def _preview(self, step: int) -> None:
         """Every process draws, for each may hold a shard of the model; the leading one's are kept."""
