@@ -8,7 +8,8 @@ from itertools import combinations
 from curation_ui.intervals import alpha, kappa
 from curation_ui.log import Log, independent
 from curation_ui.shown import Shown
-from curation_ui.wire import Agreement, Disagreement, Pair, Reviewer, State
+from curation_ui.tool_wire import Agreement, Disagreement, Pair, Reviewer
+from curation_ui.wire import State
 from shards import Verdict
 from shards.verdicts import not_undone
 

@@ -1,4 +1,4 @@
-"""The routes that speak JSON, as `wire.ROUTES` lists them."""
+"""The routes that speak JSON, as `routes.ROUTES` lists them."""
 
 from collections.abc import Callable
 from typing import Annotated, TypeAlias

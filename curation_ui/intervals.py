@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 from itertools import permutations
 
-from curation_ui.wire import Interval
+from curation_ui.tool_wire import Interval
 
 NORMAL_95 = 1.959963984540054
 """Quantile of the normal distribution that leaves 2.5 % above it."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from curation_ui.intervals import interval
 from curation_ui.shown import Shown
-from curation_ui.wire import QualitySample, SampleRequest, Stratum
+from curation_ui.tool_wire import QualitySample, SampleRequest, Stratum
 from shards.select import rank, shuffled
 
 STORED = "as in the shards"

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from curation_ui.holdings import OwnShards
 from curation_ui.shown import Shown
-from curation_ui.wire import SegmentJob, SegmentRequest
+from curation_ui.tool_wire import SegmentJob, SegmentRequest
 from shards import video
 from shards.diff import mask_iou
 from shards.rle import Box, Rle, Size, decode

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 
 from curation_ui.intervals import interval
 from curation_ui.members import Place, TooLarge
-from curation_ui.wire import StudyMethod, StudyProgress, StudyTally, StudyTask, StudyVote
+from curation_ui.tool_wire import StudyMethod, StudyProgress, StudyTally, StudyTask, StudyVote
 from shards import Storage
 from shards.entry import canonical_json
 

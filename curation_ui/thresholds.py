@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation_ui.table import Table
-from curation_ui.wire import RuleSetting, ScoreInfo, Thresholds, Word
+from curation_ui.tool_wire import RuleSetting, Thresholds
+from curation_ui.wire import ScoreInfo, Word
 from pipeline.stages.rules import Rule, Rules, rejudge
 
 

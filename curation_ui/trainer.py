@@ -15,7 +15,7 @@ from PIL import Image
 
 from curation_ui.holdings import OwnShards
 from curation_ui.shown import Shown
-from curation_ui.wire import TrainerFrame, TrainerRequest, TrainerView
+from curation_ui.tool_wire import TrainerFrame, TrainerRequest, TrainerView
 from shards import select
 from training.loader import draws
 from training.loader.clips import Clip, Clips

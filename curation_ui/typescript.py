@@ -2,9 +2,9 @@
 
 import types
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeGuard, Union, get_args, get_origin
 
-from curation_ui import wire
+from curation_ui import tool_wire, wire
 
 FILE = Path(__file__).parent / "web" / "src" / "wire.ts"
 
@@ -12,10 +12,17 @@ _PLAIN = {str: "string", int: "number", float: "number", bool: "boolean", type(N
 
 
 def typescript() -> str:
-    """One interface for each model, in the order of `wire`; what has a default may be left out."""
-    models = [m for m in vars(wire).values() if isinstance(m, type) and issubclass(m, wire.Wire) and m is not wire.Wire]
-    head = "/** What page and server say to each other, made from `curation_ui/wire.py` by `make page`. */\n"
+    """One interface for each model, in their order; what has a default may be left out."""
+    models = [model for module in (wire, tool_wire) for model in vars(module).values() if _is_of(module, model)]
+    head = "/** What page and server say to each other, made from `wire.py` and `tool_wire.py` by `make page`. */\n"
     return "\n".join([head, *map(_interface, models)])
+
+
+def _is_of(module: types.ModuleType, model: object) -> TypeGuard[type[wire.Wire]]:
+    """A model that the module defines."""
+    if not isinstance(model, type) or not issubclass(model, wire.Wire) or model is wire.Wire:
+        return False
+    return model.__module__ == module.__name__
 
 
 def _interface(model: type[wire.Wire]) -> str:

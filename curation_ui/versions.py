@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 
 from curation_ui.shown import Shown
-from curation_ui.wire import ClipChange, DiffAnswer, DiffRequest, TrackChange
+from curation_ui.tool_wire import ClipChange, DiffAnswer, DiffRequest, TrackChange
 from shards import Dataset
 from shards.diff import Change, Diff, diff
 

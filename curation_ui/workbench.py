@@ -3,7 +3,7 @@
 from fastapi import APIRouter
 from starlette.exceptions import HTTPException
 
-from curation_ui import thresholds, wire
+from curation_ui import thresholds, tool_wire
 from curation_ui.agreement import agreement
 from curation_ui.api import Asks, Writes, finder, log_of
 from curation_ui.desk import Desk
@@ -24,13 +24,13 @@ def _reviewing(router: APIRouter, desk: Desk) -> None:
     shown = finder(desk)
 
     @router.post("/{dataset}/sample")
-    def sample(dataset: str, asked: wire.SampleRequest, who: Asks) -> wire.QualitySample:
+    def sample(dataset: str, asked: tool_wire.SampleRequest, who: Asks) -> tool_wire.QualitySample:
         one = shown(dataset)
         log_of(one).look()
         return quality(one, asked, who)
 
     @router.get("/{dataset}/agreement")
-    def agree(dataset: str, who: Asks) -> wire.Agreement:
+    def agree(dataset: str, who: Asks) -> tool_wire.Agreement:
         one = shown(dataset)
         one.viewer(who)  # looks for what others wrote
         return agreement(one, log_of(one))
@@ -40,12 +40,12 @@ def _thresholds(router: APIRouter, desk: Desk) -> None:
     shown = finder(desk)
 
     @router.get("/{dataset}/rules")
-    def rules(dataset: str) -> wire.Rules:
+    def rules(dataset: str) -> tool_wire.Rules:
         one = shown(dataset)
-        return wire.Rules(settings=thresholds.settings_of(one.rules, one.samples.kinds))
+        return tool_wire.Rules(settings=thresholds.settings_of(one.rules, one.samples.kinds))
 
     @router.post("/{dataset}/thresholds")
-    def under(dataset: str, asked: wire.ThresholdsRequest) -> wire.Thresholds:
+    def under(dataset: str, asked: tool_wire.ThresholdsRequest) -> tool_wire.Thresholds:
         one = shown(dataset)
         changed = thresholds.changed(one.rules, asked.settings)
         said = thresholds.assignments(changed, asked.settings)
@@ -56,13 +56,13 @@ def _looking(router: APIRouter, desk: Desk) -> None:
     shown = finder(desk)
 
     @router.post("/{dataset}/trainer")
-    def trainer(dataset: str, asked: wire.TrainerRequest) -> wire.TrainerView:
+    def trainer(dataset: str, asked: tool_wire.TrainerRequest) -> tool_wire.TrainerView:
         from curation_ui.trainer import trainer_view  # loads torch, which the page does without until now
 
         return trainer_view(shown(dataset), asked, desk.train_recipe)
 
     @router.post("/diff")
-    def diff(asked: wire.DiffRequest) -> wire.DiffAnswer:
+    def diff(asked: tool_wire.DiffRequest) -> tool_wire.DiffAnswer:
         shown(asked.a), shown(asked.b)
         return desk.comparison(asked.a, asked.b).answer(asked)
 
@@ -71,17 +71,17 @@ def _segmenting(router: APIRouter, desk: Desk) -> None:
     shown = finder(desk)
 
     @router.post("/{dataset}/segment")
-    def segment(dataset: str, asked: wire.SegmentRequest, who: Writes) -> wire.SegmentJob:  # noqa: ARG001  it costs
+    def segment(dataset: str, asked: tool_wire.SegmentRequest, who: Writes) -> tool_wire.SegmentJob:  # noqa: ARG001  it costs
         one = shown(dataset)
         log_of(one)
         return told(desk.segmenting.ask(one, asked))
 
     @router.get("/{dataset}/segment/{job}")
-    def how_it_stands(dataset: str, job: str) -> wire.SegmentJob:
+    def how_it_stands(dataset: str, job: str) -> tool_wire.SegmentJob:
         return told(desk.segmenting.job(shown(dataset), job))
 
     @router.post("/{dataset}/segment/{job}/accept")
-    def accept(dataset: str, job: str, who: Writes) -> wire.SegmentJob:
+    def accept(dataset: str, job: str, who: Writes) -> tool_wire.SegmentJob:
         one = shown(dataset)
         done = desk.segmenting.job(one, job)
         log_of(one).take_in([desk.segmenting.accepted(done, who)])
@@ -91,15 +91,15 @@ def _segmenting(router: APIRouter, desk: Desk) -> None:
 
 def _studying(router: APIRouter, desk: Desk) -> None:
     @router.get("/study")
-    def task(who: Writes) -> wire.StudyTask:
+    def task(who: Writes) -> tool_wire.StudyTask:
         return study_of(desk).next(who)
 
     @router.post("/study")
-    def vote(asked: wire.StudyVote, who: Writes) -> wire.StudyProgress:
+    def vote(asked: tool_wire.StudyVote, who: Writes) -> tool_wire.StudyProgress:
         return study_of(desk).vote(who, asked)
 
     @router.get("/study/tally")
-    def tally() -> wire.StudyTally:
+    def tally() -> tool_wire.StudyTally:
         return study_of(desk).tally()
 
 

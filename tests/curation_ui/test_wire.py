@@ -2,9 +2,10 @@
 
 from fastapi.routing import APIRoute
 
-from curation_ui import api, media, wire, workbench
+from curation_ui import api, media, workbench
 from curation_ui.desk import Desk
 from curation_ui.guard import Door
+from curation_ui.routes import ROUTES, Route
 from tests.curation_ui.conftest import Place
 
 
@@ -19,7 +20,7 @@ def test_the_routes_are_those_of_the_table(reading: Place) -> None:
         for method in route.methods or ()
     }
     byte_routes = {("GET", route.path) for route in media.media_routes(desk)}
-    promised: dict[tuple[str, str], wire.Route] = {(route.method, route.path): route for route in wire.ROUTES}
+    promised: dict[tuple[str, str], Route] = {(route.method, route.path): route for route in ROUTES}
     assert set(served) | byte_routes == set(promised)
     for place, route in served.items():
         answer, asked = promised[place].answer, promised[place].request

@@ -1,4 +1,4 @@
-/** What page and server say to each other, made from `curation_ui/wire.py` by `make page`. */
+/** What page and server say to each other, made from `wire.py` and `tool_wire.py` by `make page`. */
 
 export interface Trouble {
   detail: string;

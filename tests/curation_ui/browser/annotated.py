@@ -24,7 +24,7 @@ def write_annotated(folder: Path) -> tuple[Path, Path]:
     least = f"rules.size.area=[{(smallest + following) / 2}, 1]"
     refilter(str(folder / "all"), str(folder / "annotated"), [least], local)
     decide = _decider(Dataset.open(folder / "annotated"))
-    for who, number, action, value in (
+    said: list[tuple[str, int, Action, str | None]] = [
         ("bob", 0, "reject", None),
         ("ann", 0, "accept", None),
         ("ann", 1, "accept", None),
@@ -32,8 +32,9 @@ def write_annotated(folder: Path) -> tuple[Path, Path]:
         ("ann", 1, "rename_subject", "lantern"),
         ("ann", 2, "edit_caption", "a thing that nobody has seen"),
         ("ann", 2, "flag", None),
-    ):
-        decide(who, number, action, value)
+    ]
+    for one in said:
+        decide(*one)
     repack(Dataset.open(folder / "annotated"), Storage.at(folder / "later"), Settings(), code="0")
     return folder / "annotated", folder / "later"
 
@@ -52,5 +53,8 @@ def write_study(folder: Path, dataset: Path) -> list[str]:
 
 def _decider(dataset: Dataset) -> Callable[[str, int, Action, str | None], None]:
     rows = dataset.index.select(["key", "sha256"]).to_pylist()
-    log = dataset.verdicts()
-    return lambda who, number, action, value: log.append(verdict(who, *rows[number].values(), action, value))
+
+    def decide(who: str, number: int, action: Action, value: str | None) -> None:
+        dataset.verdicts().append(verdict(who, rows[number]["key"], rows[number]["sha256"], action, value))
+
+    return decide

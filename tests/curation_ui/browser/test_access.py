@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -19,6 +20,7 @@ PAGES = {
     "/diff": "Compare",
     "/nowhere": "There is no such page",
 }
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 LOADING = 240_000  # milliseconds that torch and models may take to be there, on however busy a machine
 
 
@@ -33,7 +35,7 @@ def page(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     datasets = write_annotated(folder)
     study = write_study(folder / "study", datasets[0])
     cache = str(folder / "cache")
-    asked = (*datasets, *study, "--recipe=embedded")
+    asked: list[str | Path] = [*datasets, *study, "--recipe=embedded"]
     with serving(*asked, XDG_CACHE_HOME=cache) as server, looking(browser, server) as page:
         yield page
 
@@ -41,7 +43,8 @@ def page(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 @pytest.fixture
 def root(page: Page) -> str:
     """The page's address."""
-    return page.evaluate("location.origin")
+    address: str = page.evaluate("location.origin")
+    return address
 
 
 def test_pages(page: Page, root: str, axe: str) -> None:
@@ -122,8 +125,8 @@ def violations(page: Page, axe: str, where: str) -> list[str]:
     """Of what is on show, in light and in dark."""
     page.evaluate(axe)
     told = list[str]()
-    for scheme in ("light", "dark"):
-        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    for scheme in SCHEMES:
+        page.emulate_media(color_scheme=scheme)
         found = page.evaluate("axe.run(document, { resultTypes: ['violations'] })")["violations"]
         told += [f"{where}, {scheme}: {v['id']}: {[node['html'][:160] for node in v['nodes'][:3]]}" for v in found]
     return told
