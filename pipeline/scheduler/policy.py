@@ -43,7 +43,7 @@ class Scheduler:
         self._answers: list[Answer] = []
         self._commands: list[Command] = []
         self._nodes: tuple[Node, ...] | None = None
-        self._draining = self._ending = False
+        self._draining = self._ending = self._knows_rates = False
         self._paused_until = self._outage_since = self._outage_pause = 0.0
         self._next_sizing = float("-inf")
 
@@ -130,6 +130,8 @@ class Scheduler:
         if passed is not None and passed < len(items):
             self._batches.ran_out(stage, max(item.bucket for item in items), passed)
         self._rates[stage].add(seconds, len(items))
+        if not self._knows_rates and self._all_rates_known():
+            self._knows_rates, self._next_sizing = True, self._clock()  # the first sizes were a guess
         worker.pool.busy_seconds += seconds
         worker.known.add(stage)
         self._outage_since = self._outage_pause = 0.0
@@ -412,11 +414,13 @@ class Scheduler:
         else:
             found = sizes(demands, self._nodes)
         present = {name: pool.wanted for name, pool in self._pools.items()}
-        known = all(self._rates[n].answered >= self.settings.rebalance_samples for n in range(len(self._stages)))
         faster = throughput(demands, found) > self.settings.rebalance_gain * throughput(demands, present)
-        if faster or not known or sum(found.values()) < sum(present.values()):
+        if faster or not self._knows_rates or sum(found.values()) < sum(present.values()):
             for name, pool in self._pools.items():
                 pool.wanted = found[name]
+
+    def _all_rates_known(self) -> bool:
+        return all(rates.answered >= self.settings.rebalance_samples for rates in self._rates)
 
     def _demand(self, pool: Pool) -> Demand:
         known = all(self._rates[stage].answered >= self.settings.rebalance_samples for stage in pool.stages)

@@ -312,6 +312,13 @@ def test_workers_change_pools_once_their_times_are_known() -> None:
     assert run.seconds < 1.15 * 1500 * 10 / 10
 
 
+def test_pools_are_sized_as_soon_as_rates_are_known() -> None:
+    """Another look at them would only come in a day."""
+    stages = [stage("quick", 1.0, gpus=1.0), stage("slow", 10.0, gpus=1.0)]
+    run = Simulation(stages, [NODE], Scheduling(rebalance_seconds=86400.0)).run(range(400))
+    assert run.seconds < 1.3 * 400 * 10 / 3
+
+
 def test_a_machine_that_comes_is_used_and_one_that_goes_is_missed_only_in_speed() -> None:
     stages = [stage("cut", 0.1), stage("track", 4.0, gpus=1, load=10)]
     alone = Simulation(stages, [NODE], Scheduling()).run(range(800))
