@@ -16,7 +16,7 @@ _UNDECIDED = DecisionInfo(state="open", flagged=False, subject=None, caption=Non
 
 
 def clip_of(shown: Shown, key: str, who: str | None, player: Player) -> Clip:
-    """Raises `KeyError` for a clip that there is not, `Unreadable` and `ValueError` for one that cannot be read."""
+    """Raises `KeyError` for a clip that there is not, `Unplayable` and `ValueError` for one that cannot be read."""
     row = shown.holdings.row_of(key)
     if isinstance(shown.holdings, OwnShards):
         return _own(shown, shown.holdings, row, key, who, player)

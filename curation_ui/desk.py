@@ -36,6 +36,8 @@ class Desk:
     ) -> None:
         self.player, self.blind, self.train_recipe = player, blind, train_recipe
         self.segmenting, self.study = Segmenting(), study
+        self._warming = threading.Timer(WARM_AFTER, self._warm)
+        self._warming.daemon = True
         self._urls: dict[str, str] = {}
         self._shown: dict[str, Shown] = {}
         self._opening = threading.Lock()
@@ -51,11 +53,18 @@ class Desk:
 
     def warm(self) -> None:
         """Get ready, aside, what is asked for a moment after the first page: the clips that stopped, the search."""
-        timer = threading.Timer(WARM_AFTER, self._warm)
-        timer.daemon = True
-        timer.start()
+        self._warming.start()
+
+    def close(self) -> None:
+        """End what goes on aside."""
+        self._warming.cancel()
+        if self._warming.is_alive():
+            self._warming.join(1)  # second; a thread at the very end has DuckDB tell of leaks
+        self.segmenting.close()
 
     def _warm(self) -> None:
+        from curation_ui import probing  # noqa: F401  the decoders, for the first clip that is opened
+
         for shown in self._shown.values():
             shown.warm()
 

@@ -10,13 +10,12 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from curation_ui.desk import Desk
-from curation_ui.members import Place, TooLarge, inflated
+from curation_ui.members import Place, TooLarge, Unplayable, inflated
 from curation_ui.playing import Player
 from curation_ui.ranges import answer
 from curation_ui.segmenting import masks_of
 from curation_ui.shown import Shown
 from curation_ui.stopped import tracks_of
-from shards.video import Unreadable
 
 Find: TypeAlias = Callable[[str], Shown]  # a dataset by its short name; raises `KeyError`
 
@@ -81,7 +80,7 @@ async def _served(request: Request, find: Callable[[], Found]) -> Response:
         raise HTTPException(404, "there is no such clip") from None
     except TooLarge as error:
         raise HTTPException(413, str(error)) from None
-    except Unreadable as error:
+    except Unplayable as error:
         raise HTTPException(422, f"this video cannot be read: {error}") from None
     except ValueError as error:  # of the storage, or a tar that was cut
         raise HTTPException(502, str(error)) from None

@@ -14,6 +14,10 @@ class TooLarge(ValueError):  # noqa: N818  the name says what is wrong
     """A member that holds more than its kind may."""
 
 
+class Unplayable(ValueError):  # noqa: N818  the name says what is wrong
+    """A video that is not there or cannot be read; the message says why."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Place:
     """The bytes of one member."""

@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from curation_ui.holdings import OwnShards
 from curation_ui.shown import Shown
 from curation_ui.tool_wire import SegmentJob, SegmentRequest
-from shards import video
 from shards.diff import mask_iou
 from shards.rle import Box, Rle, Size, decode
 from shards.sample import Track
@@ -157,6 +156,7 @@ def masks_of(job: Job) -> dict[str, Any]:
 def segment_and_track(settings: str, mp4: bytes, num_frames: int, said: str) -> tuple[Rle | None, ...]:
     """The masks of every frame; runs in the process aside. Raises `ValueError` where nothing is found."""
     from pipeline.records import Detection
+    from shards import video
 
     request = SegmentRequest.model_validate_json(said)
     segment, follow = _opened(settings)

@@ -16,11 +16,10 @@ from starlette.types import ASGIApp
 from curation_ui import api, log, media, workbench
 from curation_ui.desk import Desk
 from curation_ui.guard import Door, Guard
-from curation_ui.members import TooLarge
+from curation_ui.members import TooLarge, Unplayable
 from curation_ui.static_files import StaticFiles
 from curation_ui.study import Voted
 from shards.storage import StorageError
-from shards.video import Unreadable
 
 
 def application(desk: Desk, door: Door) -> ASGIApp:
@@ -72,7 +71,7 @@ _STATUS: dict[type[Exception], int] = {
     log.Refused: 409,
     Voted: 409,
     TooLarge: 413,
-    Unreadable: 422,
+    Unplayable: 422,
     StorageError: 502,
     ValueError: 400,
 }

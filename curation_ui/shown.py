@@ -188,7 +188,7 @@ class Shown:
         return self._stopped_clips.record(row["shard"], row["video"], key)
 
     def stopped_video(self, key: str) -> Place:
-        """Raises `KeyError`, and `Unreadable` where there is none or the source is gone."""
+        """Raises `KeyError`, and `Unplayable` where there is none or the source is gone."""
         return self._stopped_clips.place(self.stopped_story(key))
 
     @cached_property

@@ -8,9 +8,8 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from curation_ui.members import Place
+from curation_ui.members import Place, Unplayable
 from shards import Storage, ledger
-from shards.video import Unreadable
 
 _AT_ONCE = 2  # clips that are encoded at a time, for a page of thumbnails asks for many
 
@@ -37,14 +36,14 @@ class StoppedClips:
         return record
 
     def place(self, record: Mapping[str, Any]) -> Place:
-        """The clip's video, the same to the bit as it was judged. Raises `Unreadable` where the source has no such."""
+        """The clip's video, the same to the bit as it was judged. Raises `Unplayable` where the source has no such."""
         from pipeline.recipe import recipe_of
         from pipeline.records import Encoded, Rejected, Video
         from pipeline.stages.encoder import part_path
 
         names = Encoded.__dataclass_fields__
         if "sha256" not in record:
-            raise Unreadable("missing", "it stopped before it was encoded")
+            raise Unplayable("missing: it stopped before it was encoded")
         path = part_path(record["key"])
         with self._room:
             if not self._cache.exists(path):
@@ -54,7 +53,7 @@ class StoppedClips:
                 )
                 (answer,) = encoder.open()([clip])
                 if isinstance(answer, Rejected):
-                    raise Unreadable("missing", f"{answer.why} {answer.value}")
+                    raise Unplayable(f"missing: {answer.why} {answer.value}")
         return Place(storage=self._cache, path=path, offset=0, size=self._cache.size(path), tag=record["sha256"])
 
     def _read_shard(self, shard: int) -> dict[str, list[ledger.Row]]:
@@ -69,7 +68,7 @@ class StoppedClips:
         plan = ledger.read_plan(self._storage, ["video", "record"])
         found = plan.filter(pc.equal(plan["video"], video))["record"].to_pylist()
         if not found:
-            raise Unreadable("missing", f"the plan does not know {video}")
+            raise Unplayable(f"missing: the plan does not know {video}")
         said: dict[str, Any] = json.loads(found[-1])
         return {name: said[name] for name in ("id", "uri", "frame_rate")}
 

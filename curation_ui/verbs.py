@@ -66,7 +66,8 @@ def _review(args: argparse.Namespace) -> int:
         try:
             server.run([listening])
         finally:
-            desk.result().segmenting.close()
+            desk.result().close()
+            gc.unfreeze()
     return 0
 
 
