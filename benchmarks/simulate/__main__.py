@@ -93,8 +93,11 @@ def _plot(found: Sequence[Point]) -> bytes:
     for troubled, label in ((False, "nothing goes wrong"), (True, "stragglers, deaths, lost machines")):
         own = [point for point in found if point.troubled == troubled]
         axes.plot([point.gpus for point in own], [point.efficiency for point in own], marker="o", label=label)
+    gpus = sorted({point.gpus for point in found})
     axes.set_xscale("log")
-    axes.set_ylim(0, 1.1)
+    axes.set_xticks(gpus, [str(count) for count in gpus])
+    axes.minorticks_off()
+    axes.set_ylim(bottom=0)
     axes.set_xlabel("GPUs")
     axes.set_ylabel("clips a second and machine, relative")
     axes.spines[["top", "right"]].set_visible(False)
