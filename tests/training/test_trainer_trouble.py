@@ -1,16 +1,19 @@
 """What goes wrong in a training is told in one line, and nothing is lost."""
 
 import json
+import resource
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from shards import Storage
-from tests.training.tiny_run import recipe
+from tests.training.tiny_run import process, recipe
 from training.trainer import checkpoints
 from training.trainer.recipe import TrainRecipe
-from training.trainer.run import memory_told, train
+from training.trainer.run import train
+from training.trainer.scarcity import memory_told
 
 pytestmark = pytest.mark.usefixtures("single_thread")
 
@@ -71,12 +74,38 @@ def test_too_little_memory_says_what_to_lower(tiny_base: Path) -> None:
     """A petabyte is refused by the allocator itself."""
     with (
         pytest.raises(
-            ValueError, match=r"this machine has too little memory for a step: lower at_once \(now 2\), set"
+            ValueError, match=r"this machine has too little memory for this training: lower at_once \(now 2\), or set"
         ) as told,
         memory_told(recipe(tiny_base), torch.device("cpu")),
     ):
         torch.empty(1 << 50, dtype=torch.uint8)
     assert "loader.height and loader.width (now 16 and 24)" in str(told.value)
+
+
+def _with_little_memory(dataset: str, run: str, settings: dict[str, Any], told: str) -> None:
+    """A GiB more than what is loaded."""
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    limit = pages * resource.getpagesize() + (1 << 30)
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    try:
+        train(dataset, run, TrainRecipe.model_validate(settings))
+    except ValueError as error:
+        Path(told).write_text(str(error))
+
+
+def test_a_run_that_had_too_little_memory_is_begun_again_with_less(
+    tiny_base: Path, clips_folder: Path, tmp_path: Path
+) -> None:
+    run, told = tmp_path / "run", tmp_path / "told.txt"
+    large = recipe(tiny_base, "loader.height=4096", "loader.width=6144", "at_once=1", "speed.checkpointing=true")
+    short = process(_with_little_memory, str(clips_folder), str(run), large.settings(), str(told))
+    short.join(300)
+    assert told.read_text() == (
+        "this machine has too little memory for this training: set speed.precision=bfloat16, or share the model among "
+        "processes by parallel=fsdp2, or lower loader.height and loader.width (now 4096 and 6144) or "
+        "loader.window.num_frames (now 3)"
+    )
+    assert train(str(clips_folder), str(run), recipe(tiny_base, "steps=1")).finished
 
 
 def refused(dataset: Path, run: Path, chosen: TrainRecipe, says: str, resume: bool = False) -> None:

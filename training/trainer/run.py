@@ -3,14 +3,12 @@
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import torch
-
 from shards import Storage
-from training.loader import Batch, LatentCache, Share, Stream, open_stream
+from training.loader import Batch, LatentCache, Share, State, Stream, open_stream
 from training.model.base import VideoBase
 from training.trainer.checkpoints import Checkpoints
 from training.trainer.learner import Learner
@@ -20,6 +18,7 @@ from training.trainer.previews import Previewer
 from training.trainer.ranks import Ranks, joined
 from training.trainer.recipe import TrainRecipe
 from training.trainer.run_folder import describe_run, step_of_run
+from training.trainer.scarcity import memory_told
 from training.trainer.tally import Meter, Tally, memory
 from training.trainer.trainee import Trainee
 
@@ -52,13 +51,14 @@ def train(
     with joined(recipe.device) as ranks, ExitStack() as held:
         storage = Storage.at(url)
         step = ranks.agreed(lambda: _begun(storage, dataset, recipe, resume, who, held))
-        base = ranks.agreed_by_all(lambda: VideoBase.named(recipe.base, dtype=recipe.speed.dtype, device=ranks.device))
+        base = ranks.agreed_by_all(lambda: _base(recipe, ranks))
         _check_fits(recipe, base)
-        trainee = Trainee(base, recipe, ranks)
-        state = trainee.load(storage, step) if step else None
+        with memory_told(recipe, ranks.device):
+            trainee = Trainee(base, recipe, ranks)
+            state = trainee.load(storage, step) if step else None
         passes, share = _passes(recipe, ranks)
         cache = _cache(recipe, base)
-        stream = ranks.agreed_by_all(lambda: open_stream(dataset, recipe.loader, share, state, cache))
+        stream = ranks.agreed_by_all(lambda: _stream(dataset, recipe, ranks, share, state, cache))
         learner = Learner(base, recipe.model, cache)
         ranks.agreed(lambda: describe_run(storage, dataset, recipe))  # now that nothing is in its way
         with memory_told(recipe, ranks.device):
@@ -203,6 +203,18 @@ def _begun(storage: Storage, dataset: str, recipe: TrainRecipe, resume: bool, wh
     return step_of_run(storage, dataset, recipe, resume)
 
 
+def _base(recipe: TrainRecipe, ranks: Ranks) -> VideoBase:
+    with memory_told(recipe, ranks.device):
+        return VideoBase.named(recipe.base, dtype=recipe.speed.dtype, device=ranks.device)
+
+
+def _stream(
+    dataset: str, recipe: TrainRecipe, ranks: Ranks, share: Share, state: State | None, cache: LatentCache | None
+) -> Stream:
+    with memory_told(recipe, ranks.device):
+        return open_stream(dataset, recipe.loader, share, state, cache)
+
+
 def _cache(recipe: TrainRecipe, base: VideoBase) -> LatentCache | None:
     if recipe.latents is None:
         return None
@@ -235,24 +247,6 @@ def _passes(recipe: TrainRecipe, ranks: Ranks) -> tuple[int, Share]:
             "each; make it a multiple of both, or lower at_once"
         )
     return each // size, Share(batch=size, rank=ranks.rank, world=ranks.world)
-
-
-@contextmanager
-def memory_told(recipe: TrainRecipe, device: torch.device) -> Iterator[None]:
-    """Too little memory, as one line that says what to lower."""
-    try:
-        yield
-    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        known = isinstance(error, torch.OutOfMemoryError | MemoryError)
-        if not known and "allocate memory" not in str(error) and "not enough memory" not in str(error):
-            raise
-        where = torch.cuda.get_device_name(device) if device.type == "cuda" else "this machine"
-        loader = recipe.loader
-        raise ValueError(
-            f"{where} has too little memory for a step: lower at_once (now {recipe.at_once}), set "
-            "speed.checkpointing=true or speed.precision=bfloat16, or lower loader.height and loader.width (now "
-            f"{loader.height} and {loader.width}) or loader.window.num_frames (now {loader.window.num_frames})"
-        ) from None
 
 
 def _line(moment: Moment, steps: int) -> str:

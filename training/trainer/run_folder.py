@@ -8,17 +8,18 @@ from pipeline.recipe import differences
 from shards import Storage
 from shards.entry import canonical_json
 from training.trainer import checkpoints
+from training.trainer.log import LOG, moments
 from training.trainer.recipe import GOES_ON_WITH, TrainRecipe
 
 INFO = "run.json"
 
 
 def step_of_run(storage: Storage, dataset: str, recipe: TrainRecipe, resume: bool) -> int:
-    """The step at which the run in `storage` stands, 0 for a new one.
+    """The step at which the run in `storage` stands, 0 for a new one or for one that ended before its first step.
 
     Raises ValueError where there is a run that was not asked to go on, or one of another recipe or dataset.
     """
-    if not storage.exists(INFO):
+    if not storage.exists(INFO) or not (checkpoints.steps(storage) or _has_learnt(storage)):
         return 0
     changed = differences(_identity(run_info(storage)), _identity(_described(dataset, recipe)))
     if changed:
@@ -46,6 +47,10 @@ def run_info(storage: Storage) -> dict[str, Any]:
         return {"dataset": said["dataset"], "recipe": said["recipe"], "code": said["code"]}
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise ValueError(f"{storage.url}/{INFO} is damaged ({error!r}); name a new folder") from None
+
+
+def _has_learnt(storage: Storage) -> bool:
+    return storage.exists(LOG) and bool(moments(storage))
 
 
 def _described(dataset: str, recipe: TrainRecipe) -> dict[str, Any]:
