@@ -3,7 +3,8 @@
     python -m benchmarks.loader [--clips N] [--rounds N] [--workers N] [--out FOLDER] [PART ...]
 
 What is compared runs interleaved, round by round; a ratio is that of one round, and the table gives the median and
-the span of the rounds. Files are in the page cache: what is measured is the code, not the disk.
+the span of the rounds. Files are in the page cache: what is measured is the code, not the disk. A part that is measured
+anew takes the place of its results; those of the others stay, each with what it was measured on.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import os
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import cv2
 
@@ -40,23 +42,33 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder for the results")
     args = parser.parse_args()
     cv2.setNumThreads(1)
-    lines: list[Line] = []
     with tempfile.TemporaryDirectory() as folder:
         write_clips(Path(folder), World(size=SIZE, num_frames=FRAMES, frame_rate=RATE), args.clips)
         for name in args.parts or PARTS:
-            lines += PARTS[name](folder, args)
-            _write(lines, args)  # a later part may be stopped
-    print(table(lines))
+            lines = PARTS[name](folder, args)
+            _write(name, lines, args)  # a later part may be stopped
+            print(table(lines), flush=True)
 
 
-def _write(lines: list[Line], args: argparse.Namespace) -> None:
+def _write(name: str, lines: list[Line], args: argparse.Namespace) -> None:
     settings = {"clips": args.clips, "rounds": args.rounds, "workers": args.workers, "size": SIZE, "frames": FRAMES}
-    said = {**where(), "settings": settings}
     rows = [{name: value for name, value in vars(line).items() if value is not None} for line in lines]
+    path = args.out / "loader.json"
+    before = json.loads(path.read_text()) if path.exists() else {}
+    parts = before | {name: {**where(), "settings": settings, "lines": rows}}
     args.out.mkdir(parents=True, exist_ok=True)
-    (args.out / "loader.json").write_text(json.dumps({**said, "lines": rows}, indent=1) + "\n")
-    head = f"# Loader\n\n{__doc__.splitlines()[0]}\n\n`python -m benchmarks.loader`: {json.dumps(said)}"
-    (args.out / "loader.md").write_text(f"{head}\n\n{table(lines)}\n")
+    path.write_text(json.dumps(parts, indent=1) + "\n")
+    (args.out / "loader.md").write_text(_page(parts))
+
+
+def _page(parts: Mapping[str, Any]) -> str:
+    measured = [
+        f"- {name}: {json.dumps({key: value for key, value in part.items() if key != 'lines'})}"
+        for name, part in parts.items()
+    ]
+    found = [Line(**row) for name in PARTS if name in parts for row in parts[name]["lines"]]
+    title = f"# Loader\n\n{(__doc__ or '').splitlines()[0]}"
+    return "\n\n".join([title, "`python -m benchmarks.loader`, by parts:", "\n".join(measured), table(found)]) + "\n"
 
 
 if __name__ == "__main__":
