@@ -68,7 +68,8 @@ def _write(args: argparse.Namespace, found: Sequence[Trial]) -> None:
     rows: list[dict[str, Any]] = [row for row in known if (row["source"], row["what"]) not in groups]
     rows += [{"source": source, "what": what, **spread(trials)} for (source, what), trials in groups.items()]
     about = {"machine": platform.machine(), "cpus": os.cpu_count(), "python": platform.python_version()}
-    about |= {"probes": args.probes, "real probes": args.real_probes, "real videos": args.videos}
+    about |= {"probes": args.probes, "wall videos": args.wall_videos}
+    about |= {"real probes": args.real_probes, "real videos": args.videos}
     args.out.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({**about, "rows": rows}, indent=1) + "\n")
     lines = [f"| source | what | {' | '.join(COLUMNS)} |", f"|{'---|' * (len(COLUMNS) + 2)}"]
