@@ -146,6 +146,31 @@ def test_a_clip_that_was_not_seen_gets_no_verdict(browser: Browser, server: Serv
     assert [(event.key, event.action) for event in events] == [(keys[0], "accept"), (keys[1], "reject")]
 
 
+def test_keys_that_come_with_the_picture_are_not_lost(browser: Browser, server: Server, dataset: Path) -> None:
+    """A verdict in the very moment in which a clip is painted, before the address has followed."""
+    with looking(browser, server) as page:
+        page.evaluate("localStorage.setItem('dreamreel.showing', JSON.stringify({ autoplay: false }))")
+        page.reload()
+        open_first(page)
+        page.evaluate(
+            """() => {
+                const canvas = document.querySelector('canvas[data-frame]');
+                const seen = new Set();
+                const decide = () => {
+                    if (seen.has(canvas.dataset.clip)) return;
+                    seen.add(canvas.dataset.clip);
+                    document.body.dispatchEvent(new KeyboardEvent('keydown', { key: 'a', bubbles: true }));
+                };
+                new MutationObserver(decide).observe(canvas, { attributes: true, attributeFilter: ['data-clip'] });
+                decide();
+            }"""
+        )
+        expect(page.get_by_text("That was the last clip.")).to_be_visible()
+        expect(page.get_by_text("unsent")).to_be_hidden()
+        page.wait_for_load_state("networkidle")
+    assert [one.accepted for one in Dataset.open(str(dataset)).decisions().values()] == [True] * CLIPS
+
+
 def test_script_in_a_caption_stays_text(browser: Browser, dataset: Path) -> None:
     table = Dataset.open(str(dataset))
     key, sha256 = (table.index[name][0].as_py() for name in ("key", "sha256"))

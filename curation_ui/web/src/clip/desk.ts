@@ -6,7 +6,7 @@ import { Player } from '../player/player.ts';
 import { pack, type PackedMasks } from '../player/runs.ts';
 import { clipAt, type Kind, playable } from '../review/clips.ts';
 import { type Source, Walk, written } from '../review/walk.ts';
-import { address, go } from '../routing.tsx';
+import { address, go, place } from '../routing.tsx';
 import { complain, say } from '../toasts.tsx';
 import type { Clip } from '../wire.ts';
 import { showing, trackColour } from './settings.ts';
@@ -48,8 +48,7 @@ export class Desk {
   private walk: Walk | null = null;
   private latest = 0;
   private stood = -1; // place of the clip on show
-  /** Another clip was asked for and is not on show yet. */
-  moving = false;
+  private moving = false; // another clip was asked for and is not on show yet
 
   constructor() {
     effect(() => this.player.setLayers(this.layers(), showing.value));
@@ -58,7 +57,9 @@ export class Desk {
 
   /** Show what an address names; what is on show already stays. */
   async open(opened: Opened): Promise<void> {
+    if (this.leads(opened)) return;
     const number = ++this.latest;
+    this.moving = false;
     const before = this.opened;
     this.opened = opened;
     try {
@@ -71,6 +72,22 @@ export class Desk {
     } catch (fault) {
       if (number === this.latest) complain(fault);
     }
+  }
+
+  /** The clip that a person sees right now, of which there may be nothing to see; `null` while the next is on its way. */
+  seen(): Clip | null {
+    const clip = this.clip.peek()?.peek() ?? null;
+    const { shown, fault } = this.player;
+    return !this.moving && (!clip?.mp4 || shown.peek() || fault.peek()) ? clip : null;
+  }
+
+  /** Whether an address is one that stepping wrote, or has left behind already: what is under way goes on. */
+  private leads({ dataset, key, kind, source, frame }: Opened): boolean {
+    if (!place.peek().path.endsWith(`/${key}`)) return true;
+    const { opened } = this;
+    if (!opened || !this.walk || frame !== null) return false;
+    const same = opened.dataset === dataset && opened.key === key && opened.kind === kind;
+    return same && written(opened.source) === written(source);
   }
 
   /** The clip `by` places on; says so at the end. */

@@ -70,9 +70,10 @@ function Opened({ desk, clip, back }: OpenedProps) {
     document.title = `${clip.subject} · ${clip.key.slice(0, 8)}`;
   }, [clip.key, clip.subject]);
   const act = (action: Action) => {
-    if (desk.moving) return; // the next clip is on its way, and what it is has not been seen yet
-    decide(clip, action);
-    if (action !== 'flag' && clip.sha256) void desk.step(1);
+    const seen = desk.seen(); // a key may come before this has been rendered anew
+    if (!seen) return;
+    decide(seen, action);
+    if (action !== 'flag' && seen.sha256) void desk.step(1);
   };
   const takeBack = async (event: Event | null = null) => {
     try {
