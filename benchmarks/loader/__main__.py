@@ -55,7 +55,8 @@ def _write(name: str, lines: list[Line], args: argparse.Namespace) -> None:
     rows = [{name: value for name, value in vars(line).items() if value is not None} for line in lines]
     path = args.out / "loader.json"
     before = json.loads(path.read_text()) if path.exists() else {}
-    parts = before | {name: {**where(), "settings": settings, "lines": rows}}
+    load = round(os.getloadavg()[0], 1)  # rates are of a machine that may have other work; ratios suffer less
+    parts = before | {name: {**where(), "load": load, "settings": settings, "lines": rows}}
     args.out.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(parts, indent=1) + "\n")
     (args.out / "loader.md").write_text(_page(parts))
