@@ -55,7 +55,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory() as aside:
         folder = args.folder or Path(aside)
         said = {"loss": _losses(folder, recipe, args.clips), **_following(folder, args.videos, args.ddim_steps)}
-    words = ["FOLDER" if word == str(args.folder) else word for word in given]
+    places = {str(args.folder): "FOLDER", str(args.out): "FILE"}  # of this machine alone
+    words = [places.get(word, word) for word in given]
     command = shlex.join(["python", "-m", "benchmarks.train.following", *words])
     args.out.write_text(json.dumps({"command": command, **where(), **said}, indent=1) + "\n")
     print(json.dumps(said, indent=1))
