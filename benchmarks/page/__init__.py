@@ -1,1 +1,1 @@
-"""The curation page against its goals: `python -m benchmarks.page.server` measures the server."""
+"""The curation page against its goals: `server` measures its server, `browser` the page, and both write one table."""

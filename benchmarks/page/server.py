@@ -3,15 +3,13 @@
     python -m benchmarks.page.server [--clips N] [--facet-clips N] [--rounds N] [--out FOLDER]
 
 Datasets are synthetic: sidecars alone, of clips with 12 scores in 2,538 classes. What is compared runs interleaved,
-round by round, over the same rows; a ratio is that of one round, and the table gives median and span. Seconds are the
-wall's, on whatever else the machine did: the load at the end is in the results.
+round by round, over the same rows; a ratio is that of one round, and the table gives median and span. Milliseconds are
+the wall's, on whatever else the machine did, unless they are a core's: the load at the end is in the results.
 """
 
 import argparse
 import http.client
 import json
-import os
-import platform
 import resource
 import sqlite3
 import statistics
@@ -23,10 +21,11 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
+from benchmarks.page.goals import Line, ratio, record
 from benchmarks.page.synthetic import write_synthetic
 from curation_ui.desk import Desk
 from curation_ui.guard import Door
@@ -36,10 +35,7 @@ from curation_ui.table import EVERYBODY, Table
 from curation_ui.wire import FacetsRequest, Query
 from shards import Dataset
 
-Line: TypeAlias = dict[str, Any]
-
 FACETS = ("subject", "duration", "motion.iou", "subject.area", "border")
-GOALS = {"start": 2.0, "facets p95": 0.25, "verdicts a minute": 300}  # seconds, seconds, verdicts
 
 
 def main() -> None:
@@ -52,15 +48,15 @@ def main() -> None:
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         small = write_synthetic(Path(folder, "start"), args.clips)
-        lines = [starting(small, args.rounds), *judging(small, args.verdicts)]
+        lines = [*starting(small, args.rounds), *judging(small, args.verdicts)]
         large = write_synthetic(Path(folder, "facets"), args.facet_clips, frames=2)
         lines += faceting(large, args.rounds)
-    _report(lines, vars(args), args.out)
+    record("server", lines, {name: value for name, value in vars(args).items() if name != "out"}, args.out)
 
 
-def starting(dataset: Path, rounds: int) -> Line:
+def starting(dataset: Path, rounds: int) -> list[Line]:
     """From the command to the answer of a first page that is sorted by a score, the process's start included."""
-    seconds, busy = [], []
+    seconds, busy, imports = [], [], []
     for _ in range(rounds):
         began, spent = time.monotonic(), _children()
         command = [sys.executable, "-m", "dreamreel", "review", str(dataset), "--port", "0"]
@@ -73,15 +69,13 @@ def starting(dataset: Path, rounds: int) -> Line:
         server.wait()
         server.stdout.close()
         busy.append(_children() - spent)
-    empty = [_imports() for _ in range(rounds)]
-    return {
-        "what": f"start to a sorted first page of {len(Dataset.open(dataset)):,} clips",
-        "median": statistics.median(seconds),
-        "span": [min(seconds), max(seconds)],
-        "of which imports": statistics.median(empty),
-        "seconds of a core": statistics.median(busy),
-        "goal": GOALS["start"],
-    }
+        imports.append(_imports())
+    what = f"start to a sorted first page of {len(Dataset.open(dataset)):,} clips"
+    beside = {"loading the server alone": imports}
+    return [
+        Line(what=what, unit="s", values=seconds, beside=beside, goal=("median", "<=", 2)),
+        Line(what="the same, seconds of a core", unit="s", values=busy),
+    ]
 
 
 def _children() -> float:
@@ -125,16 +119,12 @@ def judging(dataset: Path, count: int) -> list[Line]:
         searches.append(time.monotonic() - began)
     server.should_exit = True
     thread.join()
-    kept = len(Dataset.open(dataset).verdicts().events())
+    lost = count - len(Dataset.open(dataset).verdicts().events())
+    rates = [60 / seconds for seconds in times]
     return [
-        {
-            "what": f"{count} verdicts one after the other: a minute, and kept on disk",
-            "median": 60 / statistics.mean(times),
-            "p95 of one": float(np.quantile(times, 0.95)),
-            "kept": kept,
-            "goal": GOALS["verdicts a minute"],
-        },
-        {"what": "search and sort, five of them", "median": statistics.median(searches), "span": _span(searches)},
+        Line(what="verdicts one after the other: a minute", unit="", values=rates, goal=("median", ">=", 300)),
+        Line(what="of them lost", unit="", values=[lost], goal=("median", "<=", 0)),
+        Line(what="search and sort", unit="ms", values=_ms(searches)),
     ]
 
 
@@ -161,17 +151,12 @@ def faceting(dataset: Path, rounds: int) -> list[Line]:
         pages.append(_timed(partial(table.rows, query, EVERYBODY, None)))
         if number % 4 == 0:
             theirs.append(_timed(partial(_sqlite_facets, database, low, words)))
-    ratios = [other / statistics.median(ours[4 * k : 4 * k + 4]) for k, other in enumerate(theirs)]
+    medians = [statistics.median(ours[4 * k : 4 * k + 4]) for k in range(len(theirs))]
+    what = f"five linked facets of {rows.num_rows:,} clips"
     return [
-        {
-            "what": f"five linked facets of {rows.num_rows:,} clips",
-            "median": statistics.median(ours),
-            "p95": float(np.quantile(ours, 0.95)),
-            "span": _span(ours),
-            "goal": GOALS["facets p95"],
-        },
-        {"what": "the same by SQLite: times as long", "median": statistics.median(ratios), "span": _span(ratios)},
-        {"what": "a sorted page of the same filter", "median": statistics.median(pages), "span": _span(pages)},
+        Line(what=what, unit="ms", values=_ms(ours), beside={"SQLite": _ms(theirs)}, goal=("p95", "<=", 250)),
+        ratio("the same, by SQLite", theirs, medians),
+        Line(what="a sorted page of the same filter", unit="ms", values=_ms(pages)),
     ]
 
 
@@ -217,23 +202,8 @@ def _timed(call: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def _span(values: Sequence[float]) -> list[float]:
-    return [min(values), max(values)]
-
-
-def _report(lines: list[Line], settings: dict[str, Any], out: Path) -> None:
-    machine = {"python": platform.python_version(), "cores": os.cpu_count(), "load": os.getloadavg()[0]}
-    said = {"machine": machine, "settings": {**settings, "out": str(out.name)}, "lines": lines}
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "page-server.json").write_text(json.dumps(said, indent=2) + "\n")
-    for line in lines:
-        goal = f"   goal {line['goal']:g}" if "goal" in line else ""
-        rest = ", ".join(f"{k} {_short(v)}" for k, v in line.items() if k not in ("what", "median", "goal"))
-        print(f"{line['what']:<60} {line['median']:>9.3f}   {rest}{goal}")
-
-
-def _short(value: Any) -> str:
-    return "-".join(f"{one:.3g}" for one in value) if isinstance(value, list) else f"{value:.4g}"
+def _ms(seconds: Sequence[float]) -> list[float]:
+    return [1000 * one for one in seconds]
 
 
 if __name__ == "__main__":
