@@ -88,7 +88,7 @@ def _demo(args: argparse.Namespace) -> int:
     return code
 
 
-TRAINING = ("steps=100", "batch=4", "at_once=4", "saves.every=50")
+TRAINING = ("start=embedded", "steps=100", "batch=4", "at_once=4", "saves.every=50")
 """Of the demo: minutes on two cores."""
 
 

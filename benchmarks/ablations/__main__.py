@@ -24,10 +24,10 @@ import torch
 from benchmarks.ablations import report
 from benchmarks.ablations.variants import DEFAULT, FIRST, VARIANTS, slug
 from benchmarks.ablations.verdicts import Items
-from benchmarks.practice_clips import write_clips
 from pipeline.embedded.world import World
 from pipeline.recipe import load_recipe
 from shards import Storage
+from training.embedded.practice_clips import write_clips
 from training.evaluation.attention_masks import MaskedAttentionMaker
 from training.evaluation.making import Maker, RunMaker, make_videos
 from training.evaluation.manifest import Entry, read_manifest

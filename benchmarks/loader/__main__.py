@@ -20,8 +20,8 @@ import cv2
 from benchmarks.annotators.report import RESULTS, Line, table, where
 from benchmarks.loader.speed import SIZE, decoding, reading, waiting
 from benchmarks.loader.topologies import streams
-from benchmarks.practice_clips import write_clips
 from pipeline.embedded.world import World
+from training.embedded.practice_clips import write_clips
 
 FRAMES, RATE = 96, 16.0  # a window of such a clip is decoded with stride 2
 

@@ -20,11 +20,11 @@ from typing import Any
 import torch
 
 from benchmarks.annotators.report import where
-from benchmarks.practice_clips import write_clips
 from pipeline.embedded.tasks.task import TRAINING_SEED, VALIDATION_SEED
-from pipeline.embedded.world import World
 from pipeline.recipe import load_recipe
 from shards import Storage
+from training.embedded.fit import practice_world
+from training.embedded.practice_clips import write_clips
 from training.evaluation import intervals
 from training.evaluation.making import RunMaker, make_videos
 from training.evaluation.manifest import read_manifest
@@ -76,12 +76,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _losses(folder: Path, recipe: TrainRecipe, clips: int) -> dict[str, Any]:
     """Trains; mean squared error of the noise on unseen clips, before and after, inside and outside the boxes."""
-    loader = recipe.loader
-    size, frames = (loader.height, loader.width), loader.window.num_frames
     for name, seed, count in (("clips", TRAINING_SEED, clips), ("unseen", VALIDATION_SEED, UNSEEN)):
         if not (folder / name).exists():
-            world = World(size=size, num_frames=frames, frame_rate=loader.window.fps, seed=seed)
-            write_clips(folder / name, world, count)
+            write_clips(folder / name, practice_world(recipe, seed), count)
     before = _loss(folder / "unseen", recipe, None)
     train(str(folder / "clips"), str(folder / "run"), recipe, resume=True)
     after = _loss(folder / "unseen", recipe, open_run(folder / "run", "cpu").pipeline)

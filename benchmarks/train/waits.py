@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.annotators.report import Line, timed
-from benchmarks.practice_clips import write_clips
 from pipeline.embedded.world import World
 from shards import Storage
+from training.embedded.practice_clips import write_clips
 from training.trainer.log import LOG, moments
 from training.trainer.recipe import load_train_recipe
 from training.trainer.run import train

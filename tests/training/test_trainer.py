@@ -180,6 +180,15 @@ def test_a_finished_run_has_nothing_left_to_do(whole: Path, tiny_base: Path, cli
     assert again == Summary(finished=True, steps=5, loss=None, clips_per_second=None)
 
 
+def test_a_run_begins_with_anothers_weights(whole: Path, tiny_base: Path, clips_folder: Path, tmp_path: Path) -> None:
+    start = whole / checkpoints.folder_of(5) / "model"
+    still = recipe(tiny_base, "steps=1", "optimizer.lr=1e-30", f"start={start}")
+    train(str(clips_folder), str(tmp_path / "run"), still)
+    begun, other = weights(tmp_path / "run", 1), weights(whole)
+    assert begun.keys() == other.keys()
+    assert all(torch.allclose(begun[name], other[name], rtol=0.0, atol=1e-20) for name in other)
+
+
 def test_a_half_written_checkpoint_is_none(whole: Path, tmp_path: Path) -> None:
     run = Path(shutil.copytree(whole, tmp_path / "run"))
     (run / f"{checkpoints.folder_of(5)}.json").unlink()

@@ -43,6 +43,8 @@ def test_a_run_of_another_recipe_or_not_asked_to_go_on_is_left_alone(
         (["loader.window.num_frames=30"], "has no clip to train on: none of 14 samples is long enough"),
         (["base=tests"], "tests: no base of a text-to-video model, for unet, vae,"),
         (["base=./gone"], "base='./gone': there is no folder gone; name one that diffusers wrote"),
+        (["start=tests"], "tests: no trained DreamVideo-2 here, for dreamvideo2.json is missing"),
+        (["start=embedded"], "reference_attention was trained beside another base"),
         (["device=cuda:7"], "no GPU is here"),
         (["device=abacus"], "is none that torch knows"),
     ],
@@ -54,6 +56,14 @@ def test_what_does_not_go_together_is_told(
         pytest.skip("a GPU is here")
     refused(clips_folder, tmp_path / "run", recipe(tiny_base, *changes), says)
     assert not (tmp_path / "run" / "run.json").exists()  # the folder stays free for what was meant
+
+
+def test_weights_of_other_settings_are_no_start(
+    whole: Path, tiny_base: Path, clips_folder: Path, tmp_path: Path
+) -> None:
+    start = whole / checkpoints.folder_of(5) / "model"
+    other = recipe(tiny_base, f"start={start}", "model.motion.encoder=spatial")
+    refused(clips_folder, tmp_path / "run", other, f"start='{start}' was trained with other settings of model.motion")
 
 
 def test_a_loss_that_is_no_number_names_its_samples_and_saves_nothing(

@@ -9,11 +9,15 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 from pipeline.settings_file import load, names_in
 from pipeline.stage import Settings
 from training.loader import Loader
+from training.model.base import EMBEDDED
 from training.model.settings import ModelSettings
 from training.model.speed import SpeedSettings
 from training.trainer.parallel import Parallel
 
 FOLDER = Path(__file__).parents[1] / "recipes"
+
+STARTS = {"embedded": EMBEDDED / "dreamvideo2"}
+"""Weights to begin with that come with this project, by name."""
 
 GOES_ON_WITH = frozenset(
     {"steps", "at_once", "speed", "parallel", "saves", "previews", "tensorboard", "device", "latents"}
@@ -53,6 +57,7 @@ class TrainRecipe(Settings):
 
     name: str
     base: str = "embedded"  # folder or hub name of a text-to-video base of diffusers, or the small one that is here
+    start: str | None = None  # a checkpoint's model folder to begin with, or "embedded"; None: fresh weights
     seed: int = Field(default=0, ge=0, lt=2**63)  # of the fresh weights
     steps: PositiveInt = 30_000
     batch: PositiveInt = 144  # clips of a step, over all devices

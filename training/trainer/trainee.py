@@ -19,7 +19,7 @@ from training.trainer import checkpoints
 from training.trainer.checkpoints import Mirror, Snapshot
 from training.trainer.parallel import held_like, sharded, whole
 from training.trainer.ranks import Ranks
-from training.trainer.recipe import TrainRecipe
+from training.trainer.recipe import STARTS, TrainRecipe
 
 PARTS = ("reference_attention", "motion_module")
 
@@ -32,7 +32,10 @@ class Trainee:
     def __init__(self, base: VideoBase, recipe: TrainRecipe, ranks: Ranks) -> None:
         self.recipe = recipe
         torch.manual_seed(recipe.seed)
-        self.model = sped_up(DreamVideo2.beside(base.unet, recipe.model).to(ranks.device), recipe.speed)
+        model = DreamVideo2.beside(base.unet, recipe.model)
+        if recipe.start is not None:
+            _begin_with(model, recipe.start, base)
+        self.model = sped_up(model.to(ranks.device), recipe.speed)
         if recipe.parallel == "fsdp2":
             self.model = sharded(self.model, ranks)
         self.parts: dict[str, Any] = {name: getattr(self.model, name) for name in PARTS if getattr(self.model, name)}
@@ -112,6 +115,19 @@ class Trainee:
             for number, own in optimizer["state"].items()
         }
         return {**optimizer, "state": held}
+
+
+def _begin_with(model: DreamVideo2, start: str, base: VideoBase) -> None:
+    """The weights that lie there, for those parts that the model has. Raises ValueError where they are of another."""
+    found = DreamVideo2.from_pretrained(STARTS.get(start, Path(start)), base.unet)
+    for name in PARTS:
+        own, learnt = getattr(model, name), getattr(found, name)
+        if own is None:
+            continue
+        try:
+            own.load_state_dict({} if learnt is None else learnt.state_dict())
+        except RuntimeError:
+            raise ValueError(f"start={start!r} was trained with other settings of model.{name.split('_')[0]}") from None
 
 
 def _copies(parts: Mapping[str, nn.Module]) -> dict[str, dict[str, Tensor]]:
