@@ -63,7 +63,11 @@ def test_packed_latents_are_the_vaes_own_in_another_order(base: VideoBase) -> No
         assert torch.equal(packed[:, 2 * row + column :: 4], own[:, :, row::2, column::2])
     back = vae.decode(own / vae.config.scaling_factor).sample
     expected = ((back + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
-    assert torch.equal(base.decode(packed), expected)
+    apart = (base.decode(packed).int() - expected.int()).abs()
+    assert (
+        apart.max() <= 1
+    )  # threads share sums in their own ways, so that a value between two levels may round to either
+    assert (apart > 0).float().mean() < 0.01
 
 
 def test_a_stopped_training_goes_on_to_the_same_weights(training: Training, tmp_path: Path) -> None:
