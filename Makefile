@@ -55,6 +55,7 @@ gallery: setup
 	$(BIN)/dreamreel shards show out/gallery/dataset 2 --out out/gallery/one
 	cp out/gallery/looks/dataset-samples.png docs/samples.png
 	cp out/gallery/one/*.png docs/sample.png
+	cp out/gallery/generated-boxes.gif docs/generated.gif
 	cp out/gallery/looks/rejections.png out/gallery/looks/motion.png docs/
 	$(BIN)/python -m pipeline.embedded.world docs/world.png
 	$(BIN)/dreamreel refilter out/gallery/dataset out/gallery/other --set rules.border.max=0.1
