@@ -35,8 +35,9 @@ export function SubjectField({ clip, field, onSubject }: Props) {
     const path = `words?text=${encodeURIComponent(typed)}&limit=${SUGGESTED}`;
     const answer = await get<Suggestions>(api(clip.dataset, path)).catch(() => null);
     if (!answer || number !== latest.current) return;
+    const chosen = words.value[active.value]?.word; // while this was under way
     words.value = answer.words;
-    active.value = -1;
+    active.value = answer.words.findIndex(({ word }) => word === chosen);
   };
   const save = (noun: string, input: HTMLInputElement) => {
     const word = noun.trim().toLowerCase();

@@ -18,7 +18,7 @@ export interface Playable {
 
 /** What stands in a video right now, and which frame that is. */
 export interface Shown {
-  picture: CanvasImageSource;
+  picture: HTMLVideoElement | VideoFrame; // the element where the browser has no frames
   number: number;
 }
 
@@ -39,7 +39,7 @@ export class ClipVideo {
   /** Frame on show, `null` until the first is there. */
   frame: number | null = null;
   fault: string | null = null;
-  /** Called when another frame is on show; paint it before this returns. */
+  /** Called when another frame is on show; take its picture before this returns. */
   onFrame: (shown: Shown) => void = () => undefined;
   onFault: (fault: string | null) => void = () => undefined;
 
@@ -213,6 +213,6 @@ export class ClipVideo {
 }
 
 /** Media time of a picture that is the clip's first, seconds; 0 where the browser does not tell. */
-function startOf(picture: CanvasImageSource): number {
+function startOf(picture: Shown['picture']): number {
   return 'timestamp' in picture ? picture.timestamp / 1e6 : 0;
 }

@@ -16,7 +16,7 @@ interface Member {
 self.onmessage = async ({ data: { url } }: MessageEvent<MaskRequest>) => {
   try {
     const tracks = await fetchMasks(url);
-    const buffers = tracks.flatMap((t) => [t.spans.buffer, t.spansAt.buffer, t.edges.buffer, t.edgesAt.buffer]);
+    const buffers = tracks.flatMap((t) => [t.areas.buffer, t.areasAt.buffer, t.edges.buffer, t.edgesAt.buffer]);
     postMessage({ url, tracks } satisfies MaskAnswer, { transfer: buffers });
   } catch (error) {
     postMessage({ url, fault: error instanceof Error ? error.message : String(error) } satisfies MaskAnswer);

@@ -39,11 +39,13 @@ export function paint(
 }
 
 export function fillMask(canvas: CanvasRenderingContext2D, masks: PackedMasks, number: number, colour: string): void {
-  const { spans, spansAt } = masks;
+  const { areas, areasAt } = masks;
   canvas.globalAlpha = FILL_SHARE;
   canvas.fillStyle = colour;
-  for (let at = 3 * (spansAt[number] ?? 0); at < 3 * (spansAt[number + 1] ?? 0); at += 3)
-    canvas.fillRect(spans[at]!, spans[at + 1]!, 1, spans[at + 2]! - spans[at + 1]!); // a third of what a path takes
+  for (let at = 4 * (areasAt[number] ?? 0); at < 4 * (areasAt[number + 1] ?? 0); at += 4) {
+    const [x0, y0] = [areas[at]!, areas[at + 1]!];
+    canvas.fillRect(x0, y0, areas[at + 2]! - x0, areas[at + 3]! - y0); // a third of what a path takes
+  }
   canvas.globalAlpha = 1;
 }
 

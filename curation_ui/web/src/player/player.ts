@@ -2,6 +2,7 @@
 import { signal } from '@preact/signals';
 import { ClipVideo, type Playable, type Shown } from './clip_video.ts';
 import { type Layer, type Look, paint } from './paint.ts';
+import { Still } from './still.ts';
 
 export type { Playable } from './clip_video.ts';
 
@@ -27,6 +28,9 @@ export class Player {
   private layers: readonly Layer[] = [];
   private look: Look = { fill: true, outline: true, boxes: false };
   private rate = 1;
+  private readonly still = new Still();
+  private taken = Promise.resolve();
+  private wishes = 0; // pictures asked for so far
   private readonly mirrors = new Set<{ context: CanvasRenderingContext2D; layers: readonly Layer[] }>();
 
   constructor() {
@@ -148,9 +152,26 @@ export class Player {
     if (current && current.frame !== null) current.look(current.frame, (shown) => this.present(shown));
   }
 
+  /** Paint a picture as it is now; of several that wait for each other only the latest. */
   private present({ picture, number }: Shown): void {
     const clip = this.current?.clip;
-    if (!clip || !this.canvas) return;
+    const wish = ++this.wishes;
+    if (!clip) return;
+    if (picture instanceof HTMLVideoElement) return this.paint(picture, number, clip);
+    const frame = picture.clone();
+    const wanted = () => wish === this.wishes && clip === this.current?.clip;
+    this.taken = this.taken.then(async () => {
+      try {
+        const still = wanted() ? await this.still.take(frame) : null;
+        if (still && wanted()) this.paint(still, number, clip);
+      } finally {
+        frame.close();
+      }
+    });
+  }
+
+  private paint(picture: CanvasImageSource, number: number, clip: Playable): void {
+    if (!this.canvas) return;
     paint(this.canvas, picture, this.layers, number, this.scale, this.look);
     for (const { context, layers } of this.mirrors)
       paint(context, picture, layers, number, context.canvas.width / clip.width, this.look);

@@ -3,13 +3,15 @@
 /** Masks of one track through a clip, packed; frame t owns [at[t], at[t + 1]) of each list. */
 export interface PackedMasks {
   id: number;
-  /** x, y0, y1 of each vertical span of the mask, pixels, half-open. */
-  spans: Uint16Array;
-  spansAt: Uint32Array; // [T + 1], in spans
+  /** x0, y0, x1, y1 of rectangles that are the mask, pixels, half-open. */
+  areas: Uint16Array;
+  areasAt: Uint32Array; // [T + 1], in rectangles
   /** x0, y0, x1, y1 of each line of the outline, between pixels. */
   edges: Uint16Array;
   edgesAt: Uint32Array; // [T + 1], in lines
 }
+
+const ENDS = 2 ** 16; // more than any row's number
 
 /** Run lengths of one mask, background first. Throws where `counts` is no mask of `pixels` pixels. */
 export function runLengths(counts: string, pixels: number): number[] {
@@ -37,21 +39,20 @@ export function runLengths(counts: string, pixels: number): number[] {
 
 /** All masks of a track, `null` where a frame has none. */
 export function pack(id: number, counts: readonly (string | null)[], height: number, width: number): PackedMasks {
-  const spans = new Growing(3);
-  const edges = new Growing(4);
-  const spansAt = new Uint32Array(counts.length + 1);
+  const areas = new Rectangles();
+  const edges = new Rectangles();
+  const areasAt = new Uint32Array(counts.length + 1);
   const edgesAt = new Uint32Array(counts.length + 1);
   counts.forEach((mask, t) => {
     if (mask !== null) {
       const columns = columnsOf(runLengths(mask, height * width), height, width);
-      for (const [x, column] of columns.entries())
-        for (let n = 0; n < column.length; n += 2) spans.add(x, column[n]!, column[n + 1]!);
+      fill(columns, areas);
       outline(columns, edges);
     }
-    spansAt[t + 1] = spans.length;
+    areasAt[t + 1] = areas.length;
     edgesAt[t + 1] = edges.length;
   });
-  return { id, spans: spans.packed(), spansAt, edges: edges.packed(), edgesAt };
+  return { id, areas: areas.packed(), areasAt, edges: edges.packed(), edgesAt };
 }
 
 /** Where each column's spans begin and end, rising: [y0, y1, y0, y1, ...]. */
@@ -72,8 +73,23 @@ function columnsOf(runs: readonly number[], height: number, width: number): numb
   return columns;
 }
 
+/** Rectangles, disjoint: a span that the next columns have too reaches as far as they do. */
+function fill(columns: readonly number[][], areas: Rectangles): void {
+  let open = new Map<number, number>(); // both ends of a span that reaches the present column -> where it began
+  for (let x = 0; x <= columns.length; x++) {
+    const column = columns[x] ?? [];
+    const spans = new Map<number, number>();
+    for (let n = 0; n < column.length; n += 2) {
+      const ends = column[n]! * ENDS + column[n + 1]!;
+      spans.set(ends, open.get(ends) ?? x);
+    }
+    for (const [ends, began] of open) if (!spans.has(ends)) areas.add(began, Math.floor(ends / ENDS), x, ends % ENDS);
+    open = spans;
+  }
+}
+
 /** The lines between subject and background: upright ones between two columns, level ones joined along their row. */
-function outline(columns: readonly number[][], edges: Growing): void {
+function outline(columns: readonly number[][], edges: Rectangles): void {
   let open = new Map<number, number>(); // y of a level line that reaches the present column -> where it began
   let before: number[] = [];
   for (let x = 0; x <= columns.length; x++) {
@@ -88,25 +104,23 @@ function outline(columns: readonly number[][], edges: Growing): void {
   }
 }
 
-/** A typed list that grows, in records of `width` numbers. */
-class Growing {
+/** A typed list that grows, of four numbers each. */
+class Rectangles {
   private numbers = new Uint16Array(1024);
   private used = 0;
 
-  constructor(private readonly width: number) {}
-
   get length(): number {
-    return this.used / this.width;
+    return this.used / 4;
   }
 
-  add(...record: number[]): void {
-    if (this.used + this.width > this.numbers.length) {
+  add(x0: number, y0: number, x1: number, y1: number): void {
+    if (this.used + 4 > this.numbers.length) {
       const larger = new Uint16Array(2 * this.numbers.length);
       larger.set(this.numbers);
       this.numbers = larger;
     }
-    this.numbers.set(record, this.used);
-    this.used += this.width;
+    this.numbers.set([x0, y0, x1, y1], this.used);
+    this.used += 4;
   }
 
   packed(): Uint16Array {
