@@ -189,6 +189,15 @@ def test_a_run_begins_with_anothers_weights(whole: Path, tiny_base: Path, clips_
     assert all(torch.allclose(begun[name], other[name], rtol=0.0, atol=1e-20) for name in other)
 
 
+def test_what_begins_with_anothers_weights_is_all_trained(
+    whole: Path, tiny_base: Path, clips_folder: Path, tmp_path: Path
+) -> None:
+    start = whole / checkpoints.folder_of(5) / "model"
+    train(str(clips_folder), str(tmp_path / "run"), recipe(tiny_base, "steps=1", f"start={start}"))
+    begun, other = weights(tmp_path / "run", 1), weights(whole)
+    assert [name for name in other if torch.equal(begun[name], other[name])] == []
+
+
 def test_a_half_written_checkpoint_is_none(whole: Path, tmp_path: Path) -> None:
     run = Path(shutil.copytree(whole, tmp_path / "run"))
     (run / f"{checkpoints.folder_of(5)}.json").unlink()

@@ -63,7 +63,12 @@ def test_weights_of_other_settings_are_no_start(
 ) -> None:
     start = whole / checkpoints.folder_of(5) / "model"
     other = recipe(tiny_base, f"start={start}", "model.motion.encoder=spatial")
-    refused(clips_folder, tmp_path / "run", other, f"start='{start}' was trained with other settings of model.motion")
+    refused(
+        clips_folder,
+        tmp_path / "run",
+        other,
+        f"{start}: motion_module was trained beside another base or with other settings of model.motion",
+    )
 
 
 def test_a_loss_that_is_no_number_names_its_samples_and_saves_nothing(

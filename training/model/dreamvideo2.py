@@ -120,23 +120,23 @@ class DreamVideo2(nn.Module):
 
     @classmethod
     def from_pretrained(cls, folder: str | Path, unet: UNet3DConditionModel) -> Self:
-        """What `save_pretrained` wrote, beside the same base. Raises `ValueError` where it fits another base."""
-        file = Path(folder, SETTINGS)
-        if not file.is_file():
-            raise ValueError(
-                f"{folder}: no trained DreamVideo-2 here, for {SETTINGS} is missing; name a run's model folder"
-            )
-        settings = ModelSettings.model_validate_json(file.read_text(encoding="utf-8"))
-        model = cls.beside(unet, settings)
-        for name, part in model._trained().items():
-            found = type(part).from_pretrained(Path(folder, name))
-            try:
-                part.load_state_dict(found.state_dict())
-            except RuntimeError as error:
-                raise ValueError(
-                    f"{folder}: {name} was trained beside another base; name the base it was trained on"
-                ) from error
+        """What `save_pretrained` wrote, beside the same base. Raises `ValueError` where that fits neither."""
+        model = cls.beside(unet, _settings(folder))
+        model.load(folder)
         return model
+
+    def load(self, folder: str | Path) -> None:
+        """Take over what `save_pretrained` wrote, as far as this model has its parts. Raises `ValueError`."""
+        _settings(folder)  # or there is nothing
+        for name, part in self._trained().items():
+            try:
+                found = type(part).from_pretrained(Path(folder, name))
+                part.load_state_dict(found.state_dict())
+            except (OSError, RuntimeError) as error:
+                other = f"beside another base or with other settings of model.{name.split('_')[0]}"
+                raise ValueError(
+                    f"{folder}: {name} was trained {other}; name those that it was trained with"
+                ) from error
 
     def _trained(self) -> dict[str, ReferenceAttention | MotionModule]:
         parts = {"reference_attention": self.reference_attention, "motion_module": self.motion_module}
@@ -160,3 +160,12 @@ class DreamVideo2(nn.Module):
     def _reference(self) -> ReferenceSettings:
         assert self.settings.reference is not None
         return self.settings.reference
+
+
+def _settings(folder: str | Path) -> ModelSettings:
+    file = Path(folder, SETTINGS)
+    if not file.is_file():
+        raise ValueError(
+            f"{folder}: no trained DreamVideo-2 here, for {SETTINGS} is missing; name a run's model folder"
+        )
+    return ModelSettings.model_validate_json(file.read_text(encoding="utf-8"))

@@ -34,7 +34,7 @@ class Trainee:
         torch.manual_seed(recipe.seed)
         model = DreamVideo2.beside(base.unet, recipe.model)
         if recipe.start is not None:
-            _begin_with(model, recipe.start, base)
+            model.load(STARTS.get(recipe.start, Path(recipe.start)))
         self.model = sped_up(model.to(ranks.device), recipe.speed)
         if recipe.parallel == "fsdp2":
             self.model = sharded(self.model, ranks)
@@ -115,19 +115,6 @@ class Trainee:
             for number, own in optimizer["state"].items()
         }
         return {**optimizer, "state": held}
-
-
-def _begin_with(model: DreamVideo2, start: str, base: VideoBase) -> None:
-    """The weights that lie there, for those parts that the model has. Raises ValueError where they are of another."""
-    found = DreamVideo2.from_pretrained(STARTS.get(start, Path(start)), base.unet)
-    for name in PARTS:
-        own, learnt = getattr(model, name), getattr(found, name)
-        if own is None:
-            continue
-        try:
-            own.load_state_dict({} if learnt is None else learnt.state_dict())
-        except RuntimeError:
-            raise ValueError(f"start={start!r} was trained with other settings of model.{name.split('_')[0]}") from None
 
 
 def _copies(parts: Mapping[str, nn.Module]) -> dict[str, dict[str, Tensor]]:
