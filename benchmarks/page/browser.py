@@ -114,9 +114,9 @@ def painting(page: Page, dataset: Dataset, rounds: int, folder: Path) -> list[Li
     sample = dataset[0]
     given = [list(sample.tracks[0].masks), sample.height, sample.width, SCALE, FRAMES * rounds]
     found = page.evaluate("(given) => comparePainting(...given)", given)
-    spans, decoded = found["spans"], found["decoded"]
-    paint = Line(what="a frame's masks painted", unit="ms", values=spans, beside={"decoded when shown": decoded})
-    return [paint, ratio("the same, against decoding", spans, decoded, ("median", "<=", 0.1))]
+    packed, decoded = found["packed"], found["decoded"]
+    paint = Line(what="a frame's masks painted", unit="ms", values=packed, beside={"decoded when shown": decoded})
+    return [paint, ratio("the same, against decoding", packed, decoded, ("median", "<=", 0.1))]
 
 
 def playing(page: Page, dataset: Dataset, rounds: int) -> list[Line]:

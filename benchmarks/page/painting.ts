@@ -7,16 +7,16 @@ type Counts = (string | null)[];
 const COLOUR = '#ffb000';
 const PIXEL = 0x6100b0ff; // the same, as a little-endian pixel that lets the picture through
 
-/** Milliseconds a frame at the page's own scale: spans packed before, and masks decoded when shown; by turns. */
+/** Milliseconds a frame at the page's own scale: masks packed before, and decoded when shown; by turns. */
 export function compare(counts: Counts, height: number, width: number, scale: number, rounds: number) {
   const canvas = Object.assign(document.createElement('canvas'), { width: scale * width, height: scale * height });
   const screen = canvas.getContext('2d', { alpha: false })!;
-  const packed = pack(1, counts, height, width);
+  const masks = pack(1, counts, height, width);
   const plain = decoder(height, width);
   screen.setTransform(scale, 0, 0, scale, 0, 0);
-  const found = { spans: [] as number[], decoded: [] as number[] };
+  const found = { packed: [] as number[], decoded: [] as number[] };
   for (let round = 0; round < rounds; round++) {
-    found.spans.push(timed(screen, counts, (_, t) => fillMask(screen, packed, t, COLOUR)));
+    found.packed.push(timed(screen, counts, (_, t) => fillMask(screen, masks, t, COLOUR)));
     found.decoded.push(timed(screen, counts, (mask) => mask !== null && screen.drawImage(plain(mask), 0, 0)));
   }
   return found;

@@ -120,13 +120,17 @@ class DreamVideo2(nn.Module):
 
     @classmethod
     def from_pretrained(cls, folder: str | Path, unet: UNet3DConditionModel) -> Self:
-        """What `save_pretrained` wrote, beside the same base. Raises `ValueError` where that fits neither."""
+        """What `save_pretrained` wrote, beside the same base. Raises `ValueError` as `load` does."""
         model = cls.beside(unet, _settings(folder))
         model.load(folder)
         return model
 
     def load(self, folder: str | Path) -> None:
-        """Take over what `save_pretrained` wrote, as far as this model has its parts. Raises `ValueError`."""
+        """Take over what `save_pretrained` wrote, as far as this model has its parts.
+
+        Another model beside the same UNet would not do: a UNet looks through the reference attention that came last.
+        Raises `ValueError` where nothing was written, or what fits another base or other settings.
+        """
         _settings(folder)  # or there is nothing
         for name, part in self._trained().items():
             try:

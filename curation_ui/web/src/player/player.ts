@@ -152,18 +152,18 @@ export class Player {
     if (current && current.frame !== null) current.look(current.frame, (shown) => this.present(shown));
   }
 
-  /** Paint a picture as it is now; of several that wait for each other only the latest. */
+  /** Paint a picture as it is now. Of those that come while one is taken only the latest is, on a slow machine. */
   private present({ picture, number }: Shown): void {
     const clip = this.current?.clip;
     const wish = ++this.wishes;
     if (!clip) return;
     if (picture instanceof HTMLVideoElement) return this.paint(picture, number, clip);
     const frame = picture.clone();
-    const wanted = () => wish === this.wishes && clip === this.current?.clip;
-    this.taken = this.taken.then(async () => {
+    const before = this.taken.catch(() => undefined); // what went wrong there was told
+    this.taken = before.then(async () => {
       try {
-        const still = wanted() ? await this.still.take(frame) : null;
-        if (still && wanted()) this.paint(still, number, clip);
+        const still = wish === this.wishes ? await this.still.take(frame) : null;
+        if (still && clip === this.current?.clip) this.paint(still, number, clip);
       } finally {
         frame.close();
       }
